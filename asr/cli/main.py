@@ -1,0 +1,50 @@
+"""The command ``asr``. Each command imports what it needs when it runs, so that ``asr --help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from asr import __version__
+from asr.errors import AsrError
+
+app = typer.Typer(
+    help="Train your own speech recogniser from a folder of recordings, and trust every number it prints.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"asr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def run(application: Callable[[], object]) -> None:
+    """Runs a command line: an AsrError becomes a sentence and its exit status, Ctrl-C becomes 130, no traceback."""
+    try:
+        application()
+    except AsrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `asr … | head`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def main() -> None:
+    run(app)
