@@ -27,7 +27,9 @@ def basic(text: str) -> str:
         if category[0] in "LMN":
             kept.append(character)
         elif character in _JOINERS:
-            inside = 0 < position < len(folded) - 1 and folded[position - 1].isalnum() and folded[position + 1].isalnum()
+            inside = (
+                0 < position < len(folded) - 1 and folded[position - 1].isalnum() and folded[position + 1].isalnum()
+            )
             kept.append("'" if inside else "")
         elif category in ("Pd", "Zs", "Zl", "Zp", "Cc") or character in "/_":
             kept.append(" ")
