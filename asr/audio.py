@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 # A manifest's duration and the file's may differ by rounding and by a codec's padding, not by more.
 DURATION_TOLERANCE = 0.1
+
+# libsndfile shortens a file whose header promises more than is there, and says so only in its log.
+_PROMISE = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_RF64_PROMISE = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+_NIST_PROMISE = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
+_STREAMED = 0x7FFFF000  # programs that write to a pipe promise this much or more, for want of the length
+_UNKNOWN = 1 << 60  # libsndfile's frame count where the header gives none
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,19 +62,55 @@ def _open(path: Path) -> soundfile.SoundFile:
             path.open("rb").close()
         except OSError as refused:
             raise AsrError(f"{path}: could not be read ({refused.strerror})") from refused
-        reason = "the file is empty (0 bytes)" if empty else "not audio in a format that libsndfile reads"
+        reason = (
+            "the file is empty (0 bytes)" if empty else "not audio that libsndfile reads; convert it to WAV or FLAC"
+        )
         raise AsrError(f"{path}: {reason}") from error
-    if file.frames <= 0:
+    try:
+        _check_complete(file, path)
+    except AsrError:
         file.close()
-        raise AsrError(f"{path}: holds no audio samples")
+        raise
     return file
+
+
+def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
+    """The frames that the header promises, where that is more than libsndfile found; otherwise those found."""
+    log = file.extra_info
+    if promise := _PROMISE.search(log):
+        promised, there = int(promise[1]), int(promise[2])
+        return file.frames * promised / there if there < promised < _STREAMED else file.frames
+    if promise := _RF64_PROMISE.search(log):
+        return int(promise[2])
+    if file.format == "NIST":
+        with path.open("rb") as raw:
+            count = _NIST_PROMISE.search(raw.read(1024))
+        return int(count[1]) if count else file.frames
+    return file.frames
+
+
+def _check_complete(file: soundfile.SoundFile, path: Path) -> None:
+    if file.frames <= 0:
+        raise AsrError(f"{path}: holds no audio samples")
+    if file.frames >= _UNKNOWN:
+        raise AsrError(
+            f"{path}: its header does not say how long it is (written to a pipe?); convert it to WAV or FLAC"
+        )
+    lost = (_promised_frames(file, path) - file.frames) / file.samplerate
+    log = file.extra_info
+    page_cut = "Last page lacks an end-of-stream bit" in log and "Junk after the last page" in log
+    if lost > DURATION_TOLERANCE or page_cut or "\nSeems to be a truncated file" in log:
+        length = file.frames / file.samplerate
+        promised = f" of {length + lost:.2f} s" if lost > DURATION_TOLERANCE else ""
+        raise AsrError(f"{path}: truncated, {length:.2f} s{promised} are there; copy or record it again")
 
 
 def probe(path: Path) -> AudioInfo:
     """Reads the header only.
 
     Raises:
-        AsrError: no such file, empty, or not audio.
+        AsrError: no such file, empty, not audio, or shorter than its header promises (WAV, AIFF, AU, SPHERE, Ogg; a
+            truncated FLAC or MP3 shows only when it is read).
     """
     with _open(path) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames)
@@ -82,27 +128,68 @@ def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | Non
         AsrError: unreadable, cut short, ``offset`` behind the end, or samples that are not finite.
     """
     with _open(path) as file:
-        begin = round(offset * file.samplerate)
-        want = file.frames - begin if duration is None else round(duration * file.samplerate)
-        want = min(want, file.frames - begin)
-        if begin < 0 or want <= 0:
-            raise AsrError(
-                f"{path}: a segment from {offset:.2f} s was asked for, the file ends at {file.frames / file.samplerate:.2f} s"
-            )
-        try:
+        return _read(file, path, rate, offset, duration)
+
+
+def _span(file: soundfile.SoundFile, path: Path, offset: float, duration: float | None) -> tuple[int, int]:
+    """First frame and number of frames of a segment, cut off at the file's end."""
+    begin = round(offset * file.samplerate)
+    want = file.frames - begin if duration is None else round(duration * file.samplerate)
+    want = min(want, file.frames - begin)
+    if begin < 0 or want <= 0:
+        length = "" if duration is None else f"{duration:.2f} s "
+        end = file.frames / file.samplerate
+        raise AsrError(f"{path}: a segment {length}from {offset:.2f} s on was asked for, the file ends at {end:.2f} s")
+    return begin, want
+
+
+def _blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: int) -> Iterator[np.ndarray]:
+    """Yields the segment as finite float32 of shape (at most ``block`` frames, channels)."""
+    left = want
+    try:
+        if file.seekable():
             file.seek(begin)
-            samples = file.read(want, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise AsrError(f"{path}: damaged, decoding failed ({error})") from error
-        source_rate, name = file.samplerate, file.format
-    if len(samples) < want and not (name == "MP3" and want - len(samples) < 2400):  # an MP3's length is an estimate
-        raise AsrError(
-            f"{path}: truncated, {len(samples) / source_rate:.2f} s could be read of {want / source_rate:.2f} s"
-        )
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise AsrError(f"{path}: {np.count_nonzero(~np.isfinite(mono))} samples are NaN or infinite")
-    return resample(mono, source_rate, rate)
+        else:  # GSM 6.10: there is no other way to the segment
+            file.read(begin, dtype="float32")
+        while left:
+            samples = file.read(min(block, left), dtype="float32", always_2d=True)
+            if not len(samples):
+                break
+            left -= len(samples)
+            if not np.isfinite(samples).all():
+                raise AsrError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
+            yield samples
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AsrError(f"{path}: damaged or truncated, decoding failed ({error})") from error
+    if left and not (file.format == "MP3" and left < min(want, 2400)):  # an MP3's length is an estimate
+        there, rate = want - left, file.samplerate
+        raise AsrError(f"{path}: truncated, {there / rate:.2f} s of {want / rate:.2f} s could be read")
+
+
+def _read(file: soundfile.SoundFile, path: Path, rate: int, offset: float, duration: float | None) -> np.ndarray:
+    begin, want = _span(file, path, offset, duration)
+    mono = file.channels == 1
+    parts = [samples[:, 0] if mono else samples.mean(axis=1) for samples in _blocks(file, path, begin, want, _BLOCK)]
+    return resample(parts[0] if len(parts) == 1 else np.concatenate(parts), file.samplerate, rate)
+
+
+def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> float:
+    """Decodes a file or a segment of it from end to end, in pieces that fit the memory.
+
+    Returns:
+        Its true length [s].
+
+    Raises:
+        AsrError: whatever `read_audio` refuses, and audio that is nothing but zeros.
+    """
+    with _open(path) as file:
+        frames, sound = 0, False
+        for samples in _blocks(file, path, *_span(file, path, offset, duration), _BLOCK):
+            frames += len(samples)
+            sound = sound or bool(samples.any())
+        if not sound:
+            raise AsrError(f"{path}: holds nothing but zeros")
+        return frames / file.samplerate
 
 
 def resample(samples: np.ndarray, rate: float, to: float, quality: str = "HQ") -> np.ndarray:
@@ -122,9 +209,8 @@ def check_duration(utterance: Utterance, info: AudioInfo) -> None:
     beyond = end - info.duration
     if beyond > DURATION_TOLERANCE or (utterance.offset is None and beyond < -DURATION_TOLERANCE):
         what = "to be" if utterance.offset is None else f"(from {utterance.offset:.2f} s on) to end at"
-        raise AsrError(
-            f"{utterance.id}: the manifest says the audio is {what} {end:.2f} s, {utterance.audio} has {info.duration:.2f} s"
-        )
+        seen = f"{utterance.audio} has {info.duration:.2f} s"
+        raise AsrError(f"{utterance.id}: the manifest says the audio is {what} {end:.2f} s, {seen}")
 
 
 def read_utterance(utterance: Utterance, rate: int) -> np.ndarray:
@@ -133,11 +219,11 @@ def read_utterance(utterance: Utterance, rate: int) -> np.ndarray:
     Raises:
         AsrError: unreadable, shorter or longer than the manifest says, not finite, or nothing but zeros.
     """
-    check_duration(utterance, probe(utterance.audio))
-    if utterance.offset is None:
-        samples = read_audio(utterance.audio, rate)
-    else:
-        samples = read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
+    path = utterance.audio
+    with _open(path) as file:
+        check_duration(utterance, AudioInfo(file.samplerate, file.channels, file.frames))
+        whole = utterance.offset is None
+        samples = _read(file, path, rate, utterance.offset or 0.0, None if whole else utterance.duration)
     if not samples.any():
         raise AsrError(f"{utterance.id}: {utterance.audio} holds nothing but zeros there")
     return samples

@@ -8,6 +8,9 @@ from collections.abc import Callable
 import typer
 
 from asr import __version__
+from asr.cli import data
+from asr.cli.score import score
+from asr.cli.train import train
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -31,8 +34,15 @@ def _root(
     pass
 
 
+app.command("train")(train)
+app.add_typer(data.app, name="data")
+app.command("score")(score)
+
+
 def run(application: Callable[[], object]) -> None:
     """Runs a command line: an AsrError becomes a sentence and its exit status, Ctrl-C becomes 130, no traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end the command
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         application()
     except AsrError as error:

@@ -1,0 +1,65 @@
+"""Statistics for cepstral mean and variance normalisation: of a whole corpus, or of each speaker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.audio import read_utterance
+from asr.errors import AsrError
+from asr.features import Features, estimate_cmvn
+from asr.manifest import Utterance
+
+# An hour settles the mean and variance of a band to the third digit; more would only cost time.
+_ENOUGH_SECONDS = 3600.0
+
+
+def _raw(features: Features, utterances: Iterable[Utterance]) -> Iterator[Tensor]:
+    for utterance in utterances:
+        try:
+            samples = torch.from_numpy(read_utterance(utterance, features.config.rate))
+        except AsrError:  # named when it is trained on or decoded
+            continue
+        frames, _ = features.raw(samples[None], torch.tensor([len(samples)]))
+        yield frames[0]
+
+
+def corpus_statistics(features: Features, utterances: Sequence[Utterance], seed: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each feature over at most an hour of a corpus, drawn at random.
+
+    Returns:
+        Two tensors of shape (F,).
+
+    Raises:
+        AsrError: not one utterance could be read.
+    """
+    chosen: list[Utterance] = []
+    seconds = 0.0
+    for index in np.random.default_rng(seed).permutation(len(utterances)):
+        if seconds >= _ENOUGH_SECONDS:
+            break
+        chosen.append(utterances[index])
+        seconds += utterances[index].duration
+    return estimate_cmvn(_raw(features, chosen))
+
+
+def speaker_statistics(features: Features, utterances: Sequence[Utterance]) -> dict[str, Tensor]:
+    """Mean and standard deviation of each speaker's features, shape (2, F), by `speaker_key`."""
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        by_speaker.setdefault(speaker_key(utterance), []).append(utterance)
+    statistics = {}
+    for speaker, spoken in by_speaker.items():
+        try:
+            statistics[speaker] = torch.stack(estimate_cmvn(_raw(features, spoken)))
+        except AsrError:  # nothing of theirs can be read, so nothing of theirs will be normalised
+            continue
+    return statistics
+
+
+def speaker_key(utterance: Utterance) -> str:
+    """Whose statistics normalise an utterance: its speaker's, or its own where the speaker is not known."""
+    return f"speaker {utterance.speaker}" if utterance.speaker is not None else f"utterance {utterance.id}"

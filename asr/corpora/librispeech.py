@@ -1,0 +1,68 @@
+"""LibriSpeech: English audiobooks, 960 hours. 16 kHz FLAC, CC BY 4.0 (OpenSLR 12 and, for mini, 31)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asr.corpora.download import Archive
+from asr.corpora.prepared import Prepared, locate
+from asr.errors import AsrError
+from asr.files import read_text
+
+# Utterances and checksum of each part as published.
+_SUMS = {
+    "dev-clean": (2703, "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"),
+    "dev-other": (2864, "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"),
+    "test-clean": (2620, "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"),
+    "test-other": (2939, "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"),
+    "train-clean-100": (28539, "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"),
+    "train-clean-360": (104014, "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"),
+    "train-other-500": (148688, "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"),
+}
+# Utterances and bytes: the sample is published without checksums.
+_SIZES = {"dev-clean-2": (1089, 126_046_265), "train-clean-5": (1519, 332_747_356)}
+UTTERANCES = {part: count for part, (count, _) in (_SUMS | _SIZES).items()}
+
+
+def _archive(part: str) -> Archive:
+    number = 12 if part in _SUMS else 31
+    return Archive(
+        url=f"https://www.openslr.org/resources/{number}/{part}.tar.gz",
+        creates=f"LibriSpeech/{part}",
+        files={"*.flac": UTTERANCES[part]},
+        sha256=_SUMS[part][1] if part in _SUMS else None,
+        size=_SIZES[part][1] if part in _SIZES else None,
+    )
+
+
+_EVALUATION = ("dev-clean", "dev-other", "test-clean", "test-other")
+PARTS: dict[str, tuple[str, ...]] = {
+    "mini": ("dev-clean-2", "train-clean-5"),
+    "100": (*_EVALUATION, "train-clean-100"),
+    "960": (*_EVALUATION, "train-clean-100", "train-clean-360", "train-other-500"),
+}
+ARCHIVES = {size: [_archive(part) for part in parts] for size, parts in PARTS.items()}
+
+
+def prepare(source: Path) -> Prepared:
+    """One set for each official part that is there, named as the part; transcripts upper case as published.
+
+    Raises:
+        AsrError: no part is in ``source``.
+    """
+    folder = locate(source, "LibriSpeech", "librispeech")
+    parts = [part for part in UTTERANCES if (folder / part).is_dir()]
+    if not parts:
+        raise AsrError(f"{folder}: holds none of the parts {', '.join(UTTERANCES)}")
+    prepared = Prepared({part: [] for part in parts})
+    for part in parts:
+        audio = {path.stem: path for path in (folder / part).rglob("*.flac")}
+        for listing in sorted((folder / part).rglob("*.trans.txt")):
+            for line in read_text(listing).splitlines():
+                name, _, text = line.partition(" ")
+                path = audio.pop(name, listing.parent / f"{name}.flac")
+                prepared.add(part, name, path, text.strip(), speaker=name.partition("-")[0])
+        if (seen := len(prepared.sets[part])) < UTTERANCES[part]:
+            prepared.notes.append(f"{part}: {seen:,} of the publisher's {UTTERANCES[part]:,} utterances are here")
+        prepared.faults += [f"{path}: has no line in a .trans.txt" for path in sorted(audio.values())]
+    return prepared

@@ -1,0 +1,61 @@
+"""What a decoder returns, and what every decoder demands of its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Word:
+    """A recognised word.
+
+    Attributes:
+        word: its spelling.
+        start: where its first token begins [s].
+        end: where its last token ends [s].
+        confidence: 0 to 1.
+    """
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a decoder made of one utterance.
+
+    Attributes:
+        text: the words, separated by single spaces.
+        words: the same with times and confidences.
+        score: the decoder's own log-score.
+    """
+
+    text: str
+    words: list[Word]
+    score: float
+
+
+def check_log_probs(log_probs: np.ndarray, blank: int) -> None:
+    """Refuses anything but a matrix of log-probabilities and a blank that is one of its columns.
+
+    Raises:
+        ValueError: says what was seen: shape, type, or how far the rows are from summing to one.
+    """
+    if not isinstance(log_probs, np.ndarray) or log_probs.ndim != 2 or not np.issubdtype(log_probs.dtype, np.floating):
+        seen = f"shape {log_probs.shape}, {log_probs.dtype}" if isinstance(log_probs, np.ndarray) else type(log_probs)
+        raise ValueError(f"log-probs must be a floating-point array of shape (S, V), this is {seen}")
+    if not 0 <= blank < log_probs.shape[1]:
+        raise ValueError(f"the blank must be one of the {log_probs.shape[1]} tokens, this is {blank}")
+    if len(log_probs) == 0:
+        return
+    if np.isnan(log_probs).any() or log_probs.max() > 1e-3:
+        raise ValueError(f"log-probs must be finite or -inf and at most 0, the largest here is {log_probs.max()}")
+    totals = np.exp(log_probs.astype(np.float64)).sum(axis=1)
+    if np.abs(totals - 1).max() > 1e-2:
+        raise ValueError(
+            f"each frame's probabilities must sum to 1, here they sum to {totals.min():.3g}–{totals.max():.3g}"
+        )

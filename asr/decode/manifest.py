@@ -1,0 +1,68 @@
+"""Decoding a manifest: every utterance ends as a hypothesis or as a named failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from asr.audio import probe, read_utterance
+from asr.cmvn import speaker_key, speaker_statistics
+from asr.decode.greedy import greedy
+from asr.decode.hypothesis import Hypothesis
+from asr.errors import AsrError
+from asr.loading import by_length, prefetch
+from asr.manifest import Utterance
+from asr.model.acoustic import AcousticModel
+from asr.tokens import BLANK, Tokenizer
+
+
+def _read(utterance: Utterance, model: AcousticModel) -> torch.Tensor | str:
+    """The samples, or why there are none."""
+    try:
+        samples = torch.from_numpy(read_utterance(utterance, model.config.features.rate))
+    except AsrError as error:
+        return str(error)
+    if model.output_length(len(samples)) < 1:
+        return f"{utterance.id}: {len(samples)} samples at {model.config.features.rate} Hz are too short for one frame"
+    return samples
+
+
+def decode_manifest(
+    utterances: Sequence[Utterance],
+    model: AcousticModel,
+    tokenizer: Tokenizer,
+    device: torch.device,
+    batch_seconds: float = 120.0,
+    advance: Callable[[float], None] = lambda seconds: None,
+) -> tuple[dict[str, Hypothesis], dict[str, str]]:
+    """Greedy decoding in float32, in batches by length.
+
+    Args:
+        utterances: what to decode.
+        model: in evaluation mode, on ``device``.
+        tokenizer: of the model.
+        device: where to compute.
+        batch_seconds: most padded audio at once [s].
+        advance: told the seconds of audio done after each batch.
+
+    Returns:
+        Hypotheses by id, and the reasons of the failed by id.
+    """
+    by_speaker = speaker_statistics(model.features, utterances) if model.config.features.cmvn == "speaker" else {}
+    hypotheses: dict[str, Hypothesis] = {}
+    failed: dict[str, str] = {}
+
+    def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:
+        return [(utterances[index], _read(utterances[index], model)) for index in batch]
+
+    for loaded in prefetch(load, by_length([one.duration for one in utterances], batch_seconds)):
+        failed |= {utterance.id: read for utterance, read in loaded if isinstance(read, str)}
+        readable = [(utterance, read) for utterance, read in loaded if not isinstance(read, str)]
+        if readable:
+            statistics = torch.stack([by_speaker[speaker_key(one)] for one, _ in readable]) if by_speaker else None
+            rows = model.log_probs([read for _, read in readable], statistics, device)
+            for (utterance, _), row in zip(readable, rows, strict=True):
+                hypotheses[utterance.id] = greedy(row.numpy(), BLANK, tokenizer, model.frame_seconds)
+        advance(sum(utterance.duration for utterance, _ in loaded))
+    return hypotheses, failed

@@ -1,0 +1,156 @@
+"""The acoustic model: waveform → features → encoder → log-probabilities of tokens; and its folder on disk.
+
+A model folder holds ``config.yaml`` (the resolved config and how the model was trained), ``tokens.txt`` or
+``tokens.model``, ``model.safetensors``, ``MODEL_CARD.md`` and ``SHA256SUMS`` over them (``sha256sum -c`` reads it).
+Nothing is unpickled to load it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from asr.config import Config, parse_config, read_yaml, to_yaml
+from asr.errors import AsrError
+from asr.features import Features
+from asr.files import read_text, replacing, sha256, write_text
+from asr.model.encoder import Encoder
+from asr.tokens import Tokenizer, load_tokenizer
+
+
+class AcousticModel(nn.Module):
+    """Features, encoder and a linear CTC head."""
+
+    def __init__(self, config: Config, vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.features = Features(config.features)
+        self.encoder = Encoder(config.encoder, config.features.dimension)
+        self.head = nn.Linear(self.encoder.outputs, vocabulary)
+
+    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities from normalised features.
+
+        Args:
+            features: shape (N, T, F).
+            frames: shape (N,).
+
+        Returns:
+            Log-probs, float32 also under autocast, shape (N, S, V), and lengths, shape (N,).
+        """
+        encoded, lengths = self.encoder(features, frames)
+        return self.head(encoded).float().log_softmax(dim=2), lengths
+
+    @torch.inference_mode()
+    def log_probs(
+        self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
+    ) -> list[Tensor]:
+        """Log-probs of each waveform, shape (S, V) each, on the CPU.
+
+        Args:
+            waveforms: float32, shape (samples,) each, at the model's rate; each long enough for one frame.
+            statistics: shape (N, 2, F), for a model with per-speaker normalisation.
+            device: where the model lies.
+        """
+        lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
+        padded = nn.utils.rnn.pad_sequence(waveforms, batch_first=True).to(device)  # (N, L)
+        features, frames = self.features(padded, lengths, statistics)  # (N, T, F)
+        output, lengths = self(features, frames)  # (N, S, V)
+        return [row[:length].cpu() for row, length in zip(output, lengths.tolist(), strict=True)]
+
+    def output_length(self, samples: int) -> int:
+        """S, exactly, for a waveform of so many samples."""
+        return self.encoder.output_length(self.features.frames(samples))
+
+    @property
+    def frame_seconds(self) -> float:
+        """How far apart two encoder frames are [s]."""
+        return self.encoder.factor * self.config.features.frame_shift / 1000
+
+    @property
+    def parameters_count(self) -> int:
+        """Learned numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A trained model as it lies in a folder.
+
+    Attributes:
+        model: in evaluation mode.
+        tokenizer: its tokens.
+        trained: how it was trained: ``train_minutes``, ``train_audio_hours``, …
+        sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
+    """
+
+    model: AcousticModel
+    tokenizer: Tokenizer
+    trained: dict[str, Any]
+    sha256: str
+
+
+def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained: dict[str, Any], card: str) -> None:
+    """Writes a model folder; SHA256SUMS comes last, so a folder without it was not finished.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    sums = folder / "SHA256SUMS"
+    sums.unlink(missing_ok=True)
+    weights = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+    with replacing(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(weights)
+    tokens = tokenizer.save(folder)
+    write_text(folder / "config.yaml", to_yaml({**model.config.model_dump(), "trained": trained}))
+    write_text(folder / "MODEL_CARD.md", card)
+    names = ["MODEL_CARD.md", "config.yaml", "model.safetensors", tokens.name]
+    write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def _check_sums(folder: Path) -> str:
+    sums = folder / "SHA256SUMS"
+    if not folder.is_dir():
+        raise AsrError(f"{folder}: there is no such model folder")
+    if not sums.exists():
+        raise AsrError(f"{folder}: not a finished model folder, its SHA256SUMS is missing")
+    for number, line in enumerate(read_text(sums).splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        if not name or Path(name).name != name:
+            raise AsrError(f"{sums}:{number}: must be a SHA-256 sum, two spaces and a file name")
+        file = folder / name
+        if not file.is_file():
+            raise AsrError(f"{file}: is missing from the model folder")
+        if sha256(file) != digest:
+            raise AsrError(f"{file}: was altered since the model was saved (its SHA-256 differs from SHA256SUMS)")
+    return sha256(sums)
+
+
+def load_model(folder: Path) -> Recogniser:
+    """Loads a model folder, after checking every file against its checksum.
+
+    Raises:
+        AsrError: a file is missing, altered or does not fit the others; names it.
+    """
+    digest = _check_sums(folder)
+    fields = read_yaml(folder / "config.yaml")
+    trained = fields.pop("trained", {})
+    config = parse_config(fields, str(folder / "config.yaml"))
+    tokenizer = load_tokenizer(folder, config.tokens.kind)
+    model = AcousticModel(config, len(tokenizer))
+    weights = folder / "model.safetensors"
+    try:
+        model.load_state_dict(load(weights.read_bytes()))
+    except OSError as error:
+        raise AsrError(f"{weights}: could not be read ({error.strerror})") from error
+    except SafetensorError as error:
+        raise AsrError(f"{weights}: not a safetensors file ({error})") from error
+    except RuntimeError as error:
+        raise AsrError(f"{weights}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
+    return Recogniser(model.eval(), tokenizer, trained, digest)

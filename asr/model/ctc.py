@@ -1,0 +1,40 @@
+"""Connectionist temporal classification (Graves et al. 2006): the loss, and what it can align at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from asr.tokens import BLANK
+
+
+def required_frames(labels: Sequence[int]) -> int:
+    """Fewest encoder frames that can spell ``labels``: one each, and a blank between two that are equal."""
+    return len(labels) + sum(first == second for first, second in zip(labels, labels[1:], strict=False))
+
+
+def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:
+    """Negative log-likelihood of each utterance's transcript, summed over all alignments, in float32.
+
+    Args:
+        log_probs: shape (N, S, V), normalised over V; blank is 0.
+        lengths: shape (N,), encoder frames of each utterance.
+        labels: N transcripts as token ids.
+
+    Returns:
+        Shape (N,) [nats]; infinite where a transcript needs more frames than there are: never silently zero.
+    """
+    targets = torch.tensor([token for transcript in labels for token in transcript], dtype=torch.long)
+    counts = torch.tensor([len(transcript) for transcript in labels], dtype=torch.long)
+    return functional.ctc_loss(
+        log_probs.float().transpose(0, 1),  # (S, N, V)
+        targets.to(log_probs.device),
+        lengths.to(log_probs.device),
+        counts.to(log_probs.device),
+        blank=BLANK,
+        reduction="none",
+        zero_infinity=False,
+    )

@@ -1,0 +1,1 @@
+"""Word, character and sentence error rates, with their intervals."""

@@ -1,0 +1,70 @@
+"""Hypotheses as ``asr decode`` writes them, and sclite's trn files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.errors import AsrError
+from asr.files import read_text
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What was recognised in one utterance.
+
+    Attributes:
+        text: the words; empty where the utterance failed.
+        error: why it failed; None if it did not.
+    """
+
+    text: str
+    error: str | None = None
+
+
+def _parse(line: str, where: str) -> tuple[str, Hypothesis]:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise AsrError(f"{where}: not a JSON object ({error.msg} at column {error.colno})") from error
+    if not isinstance(fields, dict):
+        raise AsrError(f"{where}: a hypothesis must be a JSON object, this is {type(fields).__name__}")
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(fields.get("id"), int):  # a manifest may number its utterances
+        fields["id"] = str(fields["id"])
+    for name in ("id", "text", "error"):
+        if not isinstance(fields.get(name, ""), str):
+            raise AsrError(f"{where}: {name!r} must be a string, this is {fields[name]!r}")
+    if not fields.get("id"):
+        raise AsrError(f"{where}: the field 'id' is missing; there are {sorted(fields)}")
+    if ("text" in fields) == ("error" in fields):
+        raise AsrError(f"{where}: a hypothesis has either 'text' or 'error'; there are {sorted(fields)}")
+    return fields["id"], Hypothesis(fields.get("text", ""), fields.get("error"))
+
+
+def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
+    """Reads ``hyp.jsonl``: ``id`` and ``text`` in each line, or ``id`` and ``error`` of an utterance that failed.
+
+    Raises:
+        AsrError: missing or empty file, malformed line, wrong field or an id used twice; gives file and line.
+    """
+    hypotheses: dict[str, Hypothesis] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        name, hypothesis = _parse(line, where)
+        if name in hypotheses:
+            raise AsrError(f"{where}: the id {name!r} stands on line {lines[name]} already")
+        hypotheses[name], lines[name] = hypothesis, number
+    if not hypotheses:
+        raise AsrError(f"{path}: holds no hypotheses; decode first")
+    return hypotheses
+
+
+def to_trn(texts: Mapping[str, str]) -> str:
+    """sclite's transcript format: one line ``words (id)`` for each id."""
+    return "".join(" ".join([*text.split(), f"({name})"]) + "\n" for name, text in texts.items())

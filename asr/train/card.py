@@ -1,0 +1,50 @@
+"""MODEL_CARD.md: what a model is, what it heard and how well it did, for whoever finds its folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asr.config import Config
+
+
+def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, Any]) -> str:
+    """The card, in Markdown; every number comes from ``trained`` (see `asr.train.setup`) or the config."""
+    encoder, features = config.encoder, config.features
+    judged = trained["dev"]
+    speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
+    return f"""# Speech recogniser {trained["name"]}
+
+A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction,
+{parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
+one output every {encoder.subsampling.factor * features.frame_shift:g} ms.
+
+| | |
+| --- | --- |
+| trained on | {trained["train_audio_hours"]:.2f} h of speech, {trained["train_utterances"]:,} utterances (`{
+        trained["train"]
+    }`) |
+| copies at speeds | {speeds} |
+| epochs | {trained["epochs"]} of at most {config.train.epochs}; weights averaged over epochs {
+        _listed(trained["averaged"])
+    } |
+| time | {trained["train_minutes"]:.1f} minutes on {trained["cpu"]}, {trained["threads"]} threads, {
+        trained["precision"]
+    } |
+| dev set | {trained["dev_utterances"]:,} utterances (`{trained["dev_manifest"]}`) |
+| dev WER / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
+| seed | {config.seed} |
+
+The dev set chose nothing but {"when to stop and " if config.train.patience else ""}{
+        "which epochs to average" if config.train.average_over == "best" else "what the developer read off it"
+    }; results on test sets stand in
+the receipts that `asr score` writes.
+
+What it has not heard it does not know: other languages, other words than its transcripts' characters can spell, and
+voices, rooms and microphones far from those of its training recordings will be recognised worse than the dev set.
+"""
+
+
+def _listed(epochs: list[int]) -> str:
+    if len(epochs) > 1 and epochs == list(range(epochs[0], epochs[-1] + 1)):
+        return f"{epochs[0]}–{epochs[-1]}"
+    return ", ".join(map(str, epochs))

@@ -1,0 +1,92 @@
+"""What can be trained on, told before the first step: readable, as long as stated and as its transcript needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asr.audio import check_duration, probe
+from asr.augment import speed_length
+from asr.config import Config
+from asr.errors import AsrError
+from asr.manifest import Utterance
+from asr.model.acoustic import AcousticModel
+from asr.model.ctc import required_frames
+from asr.tokens import Tokenizer
+
+# Above this share of rejects something is wrong with the corpus or the config, not with single utterances.
+TOLERATED = 0.01
+
+
+@dataclass(frozen=True)
+class Selected:
+    """An utterance that can be used.
+
+    Attributes:
+        utterance: as in the manifest.
+        labels: its token ids.
+        samples: its length at the model's rate.
+    """
+
+    utterance: Utterance
+    labels: list[int]
+    samples: int
+
+
+def _reason(utterance: Utterance, labels: list[int], samples: int, config: Config, model: AcousticModel) -> str | None:
+    """Why an utterance cannot be trained on; None if it can."""
+    if not labels:
+        return "its transcript is empty"
+    seconds = samples / config.features.rate
+    longest = seconds / min(config.augment.speeds)
+    if longest > config.train.max_seconds:
+        return f"{longest:.1f} s (at its slowest copy) are more than train.max_seconds={config.train.max_seconds:g}"
+    fastest = max(config.augment.speeds)
+    frames, need = model.output_length(speed_length(samples, fastest)), required_frames(labels)
+    if frames < need:
+        return (
+            f"{len(labels)} labels with {need - len(labels)} repeats need {need} encoder frames, its {seconds:.2f} s "
+            f"(at speed {fastest:g}) give {frames}"
+        )
+    return None
+
+
+def select(
+    utterances: Sequence[Utterance], tokenizer: Tokenizer, config: Config, model: AcousticModel
+) -> tuple[list[Selected], dict[str, str]]:
+    """Sorts a manifest into what can be trained on and what cannot, by headers and transcripts alone.
+
+    Returns:
+        The usable utterances in manifest order, and id → reason of every other.
+    """
+    usable: list[Selected] = []
+    rejected: dict[str, str] = {}
+    for utterance in utterances:
+        try:
+            info = probe(utterance.audio)
+            check_duration(utterance, info)
+        except AsrError as error:
+            rejected[utterance.id] = str(error)
+            continue
+        seconds = info.duration if utterance.offset is None else utterance.duration
+        one = Selected(utterance, tokenizer.encode(utterance.text), round(seconds * config.features.rate))
+        reason = _reason(utterance, one.labels, one.samples, config, model)
+        if reason:
+            rejected[utterance.id] = f"{utterance.id}: {reason}"
+        else:
+            usable.append(one)
+    return usable, rejected
+
+
+def refuse_too_many(rejected: dict[str, str], total: int, what: str) -> None:
+    """Stops where more than 1 % of a manifest cannot be used.
+
+    Raises:
+        AsrError: gives the share and the first reasons.
+    """
+    if len(rejected) > TOLERATED * total:
+        first = "; ".join(list(rejected.values())[:3])
+        raise AsrError(
+            f"{what}: {len(rejected)} of {total} utterances cannot be used, more than {TOLERATED:.0%}: {first}"
+            f"{'; …' if len(rejected) > 3 else ''}. Correct the manifest or the config"
+        )

@@ -1,0 +1,229 @@
+"""From a config and two manifests to a trained model folder: what comes before the first step and after the last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr.cmvn import corpus_statistics, speaker_statistics
+from asr.config import Config
+from asr.errors import AsrError
+from asr.files import sha256
+from asr.manifest import Utterance, read_manifest
+from asr.model.acoustic import AcousticModel, load_model, save_model
+from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
+from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
+from asr.train.card import model_card
+from asr.train.checkpoint import average_epochs, epochs_to_average, load_checkpoint
+from asr.train.evaluate import Development
+from asr.train.load import load_batch
+from asr.train.loop import Trainer, run
+from asr.train.reporting import Reporter
+from asr.train.select import Selected, refuse_too_many, select
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a run ended.
+
+    Attributes:
+        model: the model folder.
+        failed: id → reason of every utterance of either manifest that could not be used.
+        trained: what the model folder's config says about its training.
+    """
+
+    model: Path
+    failed: dict[str, str]
+    trained: dict[str, Any]
+
+
+def _make_tokenizer(config: Config, train: Sequence[Utterance], dev: Sequence[Utterance]) -> Tokenizer:
+    # Pieces and words are learned from train alone; a letter that only dev holds still gets a (never used) token.
+    texts = [utterance.text for utterance in (*train, *dev)] if config.tokens.kind == "char" else None
+    tokenizer = train_tokenizer(config.tokens, texts or [utterance.text for utterance in train])
+    check_transcripts(tokenizer, train, "train")
+    check_transcripts(tokenizer, dev, "dev")
+    return tokenizer
+
+
+def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
+    return {
+        "config": json.dumps(config.model_dump(exclude={"train": {"checkpoint_minutes"}}), sort_keys=True),
+        "training manifest": sha256(train),
+        "dev manifest": sha256(dev),
+        "number of threads": str(torch.get_num_threads()),
+    }
+
+
+def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any] | None:
+    """What a finished model in ``folder`` says of its training, if it came of this very run."""
+    if not (folder / "SHA256SUMS").exists():
+        return None
+    recogniser = load_model(folder)
+    if recogniser.trained.get("fingerprint") == fingerprint:
+        return recogniser.trained
+    raise AsrError(
+        f"{folder}: holds a model that was trained with another config, other manifests or another number of threads; "
+        "train into another --out, or delete that folder"
+    )
+
+
+def probe_memory(trainer: Trainer) -> None:
+    """Runs the batch that needs most memory forwards and backwards, a quarter of it first, before training begins.
+
+    Raises:
+        AsrError: it does not fit; says how much it needs and what to lower.
+    """
+    largest = max(
+        (items for group in trainer.groups(0) for items in group),
+        key=lambda items: len(items) * max(item.seconds for item in items),
+    )
+    config = trainer.config
+    advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
+    trainer.model.train()
+    try:
+        for items in (largest[: max(1, len(largest) // 4)], largest):
+            before, free = peak_memory_mb(), available_memory_mb()
+            batch = load_batch(items, trainer.train, config.augment.speeds, config.features.rate)
+            if batch.items:
+                trainer.losses(batch).sum().backward()
+            need = (peak_memory_mb() - before) * len(largest) / len(items)
+            if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
+                raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
+    except (RuntimeError, MemoryError) as error:
+        if "memory" not in str(error).lower():
+            raise
+        raise AsrError(f"the largest batch ({len(largest)} utterances) does not fit the memory: {advice}") from error
+    finally:
+        trainer.optimizer.zero_grad(set_to_none=True)
+
+
+def _select(
+    what: str, utterances: list[Utterance], tokenizer: Tokenizer, config: Config, model: AcousticModel
+) -> tuple[list[Selected], dict[str, str]]:
+    usable, rejected = select(utterances, tokenizer, config, model)
+    for reason in rejected.values():
+        print(f"{what}: left out: {reason}", flush=True)
+    refuse_too_many(rejected, len(utterances), what)
+    if not usable:
+        raise AsrError(f"{what}: no utterance can be used")
+    return usable, rejected
+
+
+def _normalisation(model: AcousticModel, train: list[Selected], dev: list[Selected], seed: int) -> dict[str, Tensor]:
+    """Sets a global normalisation, or returns the speakers' statistics."""
+    utterances = [one.utterance for one in train]
+    kind = model.config.features.cmvn
+    if kind == "global":
+        model.features.set_global(*corpus_statistics(model.features, utterances, seed))
+    if kind != "speaker":
+        return {}
+    # Each set's speakers by that set alone, as decoding will do it.
+    return speaker_statistics(model.features, [one.utterance for one in dev]) | speaker_statistics(
+        model.features, utterances
+    )
+
+
+def train_model(config: Config, train: Path, dev: Path, out: Path, device: torch.device) -> Trained:
+    """Trains a model from scratch, or goes on where an earlier call with the same arguments was stopped.
+
+    Args:
+        config: what to train and how.
+        train: manifest to learn from.
+        dev: manifest that judges each epoch.
+        out: folder for ``model/``, ``checkpoints/``, ``tensorboard/`` and ``history.jsonl``.
+        device: where to compute.
+
+    Raises:
+        AsrError: a manifest that cannot be used, too little memory, a run that diverges, a disk that is full.
+    """
+    fingerprint = _fingerprint(config, train, dev)
+    finished = _already_trained(out / "model", fingerprint)
+    if finished is not None:
+        print(f"{out / 'model'}: is trained already", flush=True)
+        return Trained(out / "model", finished["failed"], finished)
+    utterances, judges = read_manifest(train), read_manifest(dev)
+    tokenizer = _make_tokenizer(config, utterances, judges)
+    torch.manual_seed(config.seed)
+    model = AcousticModel(config, len(tokenizer))
+    usable, rejected = _select("train", utterances, tokenizer, config, model)
+    judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
+    statistics = _normalisation(model, usable, judged, config.seed)
+    model.to(device)
+    bfloat16 = config.train.precision == "bfloat16" or (config.train.precision == "auto" and bfloat16_is_fast(device))
+    trainer = Trainer(config, model, usable, statistics, bfloat16)
+    development = Development(judged, tokenizer, statistics, config.train.batch_seconds)
+    hours = sum(one.samples for one in usable) / config.features.rate / 3600
+    print(
+        f"{model.parameters_count:,} parameters, {len(tokenizer)} tokens; "
+        f"train {len(usable):,} utterances, {hours:.2f} h, {len(config.augment.speeds)} copies of each; dev {len(judged):,}; "
+        f"{'bfloat16' if bfloat16 else 'float32'} on {device}, {torch.get_num_threads()} threads",
+        flush=True,
+    )
+    probe_memory(trainer)
+    latest = out / "checkpoints" / "latest.pt"
+    if latest.exists():
+        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer)
+        print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
+    with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch) as reporter:
+        run(trainer, development, out, fingerprint, reporter)
+    failed = rejected | rejected_dev | trainer.progress.failed | development.failed
+    return _finish(trainer, development, tokenizer, out, fingerprint, failed, (train, dev), bfloat16)
+
+
+def _unaugmented(config: Config) -> Config:
+    return config.model_copy(update={"augment": config.augment.model_copy(update={"speeds": [1.0]})})
+
+
+def _finish(
+    trainer: Trainer,
+    development: Development,
+    tokenizer: Tokenizer,
+    out: Path,
+    fingerprint: dict[str, str],
+    failed: dict[str, str],
+    manifests: tuple[Path, Path],
+    bfloat16: bool,
+) -> Trained:
+    """Averages weights, judges the result on dev and writes the model folder."""
+    config, progress = trainer.config, trainer.progress
+    averaged = epochs_to_average(progress.history, config.train.average, config.train.average_over)
+    trainer.model.load_state_dict(average_epochs(out / "checkpoints", averaged))
+    judged = development.judge(trainer.model)
+    print(
+        f"weights averaged over {len(averaged)} epochs: dev loss {judged['dev_loss']:.3f}, "
+        f"WER {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",
+        flush=True,
+    )
+    speaks = machine()
+    trained: dict[str, Any] = {
+        "name": out.as_posix().removeprefix("exp/"),
+        "train": manifests[0].as_posix(),
+        "dev_manifest": manifests[1].as_posix(),
+        "train_utterances": len(trainer.train),
+        "dev_utterances": len(development.selected),
+        "train_audio_hours": round(sum(one.samples for one in trainer.train) / config.features.rate / 3600, 4),
+        "train_minutes": round(progress.seconds / 60, 2),
+        "epochs": progress.epoch,
+        "averaged": averaged,
+        "skipped_steps": progress.skipped,
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "parameters": trainer.model.parameters_count,
+        "cpu": speaks["cpu"],
+        "threads": speaks["threads"],
+        "gpu": speaks["gpu"],
+        "versions": speaks["versions"],
+        "commit": speaks["commit"],
+        "dev": {name: round(value, 4) for name, value in judged.items()},
+        "failed": failed,
+        "fingerprint": fingerprint,
+    }
+    card = model_card(config, trainer.model.parameters_count, len(tokenizer), trained)
+    save_model(out / "model", trainer.model, tokenizer, trained, card)
+    return Trained(out / "model", failed, trained)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr.cli.main import app, run
+from asr.files import sha256
+
+_TEXTS = {"a": ("ann", "one two three"), "b": ("bob", "four five"), "c": ("ann", "Six,")}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "test.jsonl"
+    lines = [
+        {"audio_filepath": f"{name}.wav", "duration": 1.0, "text": text, "id": name, "speaker": speaker}
+        for name, (speaker, text) in _TEXTS.items()
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def _write_hypotheses(path: Path, *lines: dict[str, object]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def hypotheses(tmp_path: Path) -> Path:
+    return _write_hypotheses(
+        tmp_path / "decode" / "hyp.jsonl",
+        {
+            "id": "c",
+            "text": "six",
+            "words": [{"word": "six", "start": 0.1, "end": 0.4, "confidence": 0.9}],
+            "score": -1,
+        },
+        {"id": "a", "text": "one too three"},
+        {"id": "b", "text": "four five"},
+    )
+
+
+def _call(*arguments: object) -> int:
+    """The exit status of ``asr score`` with these arguments."""
+    with pytest.raises(SystemExit) as left:
+        run(lambda: app(["score", *map(str, arguments)]))
+    return int(left.value.code or 0)
+
+
+def test_writes_and_prints_the_report(manifest: Path, hypotheses: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call(manifest, hypotheses, "--normalise", "basic") == 0
+    folder = hypotheses.parent
+    report = (folder / "report.txt").read_text()
+    assert capsys.readouterr().out == report
+    assert "1 errors in 6 words: 1 substitutions, 0 deletions, 0 insertions" in report
+    # In the order of the manifest, not of the hypotheses, and normalised: what was scored.
+    assert (folder / "ref.trn").read_text() == "one two three (a)\nfour five (b)\nsix (c)\n"
+    assert (folder / "hyp.trn").read_text() == "one too three (a)\nfour five (b)\nsix (c)\n"
+    receipt = json.loads((folder / "result.json").read_text())
+    assert (receipt["wer"], receipt["ser"], receipt["failed"]) == (16.67, 33.33, 0)
+    assert receipt["manifest_sha256"] == sha256(manifest)
+    assert receipt["normalise"] == "basic"
+
+
+def test_out_and_seed(manifest: Path, hypotheses: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    assert _call(manifest, hypotheses, "--out", out, "--seed", 5) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["hyp.trn", "ref.trn", "report.txt", "result.json"]
+    assert [path.name for path in hypotheses.parent.iterdir()] == ["hyp.jsonl"]
+    first = (out / "result.json").read_bytes()
+    assert json.loads(first)["bootstrap_seed"] == 5
+    assert _call(manifest, hypotheses, "--out", out, "--seed", 5) == 0
+    assert (out / "result.json").read_bytes() == first
+
+
+def test_the_receipt_is_completed_from_the_decoding(manifest: Path, hypotheses: Path) -> None:
+    decoded = {"date": "2026-01-01", "model": "exp/model", "wer": 99.0, "own": 1, "system": "greedy", "corpus": "toy"}
+    decoded |= {"manifest": "data/test.jsonl", "manifest_sha256": sha256(manifest)}
+    (hypotheses.parent / "decode.json").write_text(json.dumps(decoded))
+    (hypotheses.parent / "result.json").write_text('{"train_minutes": 7}')  # of a former decoding
+    assert _call(manifest, hypotheses, "--normalise", "basic") == 0
+    receipt = json.loads((hypotheses.parent / "result.json").read_text())
+    assert list(receipt)[:3] == ["corpus", "system", "wer"]
+    assert list(receipt)[-5:] == ["manifest", "manifest_sha256", "model", "date", "own"]
+    assert (receipt["wer"], receipt["manifest"]) == (16.67, "data/test.jsonl")
+    assert "train_minutes" not in receipt
+
+
+def test_a_former_receipt_keeps_what_is_not_the_scores(manifest: Path, hypotheses: Path) -> None:
+    (hypotheses.parent / "result.json").write_text('{"wer": 99.0, "train_minutes": 7, "manifest_sha256": "of another"}')
+    assert _call(manifest, hypotheses) == 0
+    receipt = json.loads((hypotheses.parent / "result.json").read_text())
+    assert (receipt["wer"], receipt["train_minutes"]) == (33.33, 7)
+    # The manifest named is the one scored against.
+    assert (receipt["manifest"], receipt["manifest_sha256"]) == (manifest.as_posix(), sha256(manifest))
+
+
+@pytest.mark.parametrize("content", ['{"wer": ', "[1]"])
+def test_a_broken_decode_json_is_told_and_nothing_is_written(
+    manifest: Path, hypotheses: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (hypotheses.parent / "decode.json").write_text(content)
+    assert _call(manifest, hypotheses) == 1
+    assert "decode.json" in capsys.readouterr().err
+    assert not (hypotheses.parent / "report.txt").exists()
+
+
+def test_failed_and_missing_make_the_exit_status_1_after_everything_is_written(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hypotheses = _write_hypotheses(
+        tmp_path / "hyp.jsonl",
+        {"id": "a", "text": "one two three"},
+        {"id": "b", "error": "b.wav: there is no such file"},
+    )
+    assert _call(manifest, hypotheses) == 1
+    out = capsys.readouterr().out
+    assert "b: b.wav: there is no such file" in out
+    assert "c: there is no hypothesis" in out
+    receipt = json.loads((tmp_path / "result.json").read_text())
+    assert (receipt["failed"], receipt["deletions"], receipt["wer"]) == (2, 3, 50.0)
+    assert (tmp_path / "hyp.trn").read_text() == "one two three (a)\n(b)\n(c)\n"
+
+
+def test_mistakes_get_a_sentence_and_a_status(
+    manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(manifest, tmp_path / "none.jsonl") == 1
+    assert "none.jsonl: could not be read" in capsys.readouterr().err
+    assert _call(manifest, hypotheses, "--normalise", "loud") == 2
+    assert "no normaliser 'loud'" in capsys.readouterr().err
+    stranger = _write_hypotheses(tmp_path / "stranger.jsonl", {"id": "z", "text": "one"})
+    assert _call(manifest, stranger) == 1
+    assert "(z)" in capsys.readouterr().err
+    assert _call(manifest, hypotheses, "--out", manifest / "under-a-file") == 1
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_the_command_line_starts_without_anything_heavy() -> None:
+    code = "import sys, asr.cli.score; print({'numpy', 'rich.table', 'jiwer', 'rapidfuzz', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

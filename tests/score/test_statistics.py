@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from asr.score.statistics import Interval, interval, upper_without_errors
+
+
+def _ends(found: Interval) -> tuple[float, float]:
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+def _simulated(generator: np.random.Generator, utterances: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    words = generator.integers(1, 20, utterances)
+    return generator.binomial(words, rate), words
+
+
+def _coverage(hits: list[bool]) -> float:
+    return sum(hits) / len(hits)
+
+
+def test_covers_the_true_rate_about_95_times_in_100() -> None:
+    generator = np.random.default_rng(1)
+    hits = []
+    for trial in range(400):
+        low, high = _ends(interval(*_simulated(generator, 200, 0.1), seed=trial, resamples=500))
+        hits.append(low <= 0.1 <= high)
+    assert 0.91 <= _coverage(hits) <= 0.985  # 0.95 give or take three standard errors
+
+
+def test_resampling_speakers_covers_what_resampling_utterances_does_not() -> None:
+    """Speakers who differ make utterances dependent: only the resampling of speakers knows."""
+    generator = np.random.default_rng(2)
+    by_utterance, by_speaker = [], []
+    for trial in range(200):
+        rates = generator.beta(2, 18, size=(40, 1))  # mean 0.1
+        words = generator.integers(1, 20, size=(40, 25))
+        errors = generator.binomial(words, rates)
+        low, high = _ends(interval(errors.ravel(), words.ravel(), seed=trial, resamples=500))
+        by_utterance.append(low <= 0.1 <= high)
+        low, high = _ends(interval(errors.sum(axis=1), words.sum(axis=1), trial, "speaker", resamples=500))
+        by_speaker.append(low <= 0.1 <= high)
+    assert _coverage(by_utterance) < 0.7
+    assert _coverage(by_speaker) > 0.88
+
+
+def test_is_the_plain_bootstrap() -> None:
+    """Drawing how often each pair occurs is the same as drawing utterances one by one."""
+    generator = np.random.default_rng(3)
+    errors, words = _simulated(generator, 300, 0.2)
+    chosen = generator.integers(0, 300, size=(10_000, 300))
+    expected = np.quantile(errors[chosen].sum(axis=1) / words[chosen].sum(axis=1), [0.025, 0.975])
+    assert _ends(interval(errors, words, seed=1)) == pytest.approx(tuple(expected), abs=0.002)
+
+
+def test_weighs_utterances_by_their_words() -> None:
+    """The rate is that of the corpus: the mean of the utterances' rates (0.5) is not even in the interval."""
+    errors, words = np.array([1, 0] * 100), np.array([1, 99] * 100)
+    low, high = _ends(interval(errors, words, seed=1))
+    assert low < 0.01 < high < 0.02
+
+
+def test_the_same_seed_gives_the_same_ends_in_any_order_and_another_nearly_the_same() -> None:
+    generator = np.random.default_rng(4)
+    errors, words = _simulated(generator, 500, 0.1)
+    once = interval(errors, words, seed=7)
+    shuffled = generator.permutation(500)
+    assert interval(errors[shuffled], words[shuffled], seed=7) == once
+    other = interval(errors, words, seed=8)
+    assert other != once
+    assert _ends(other) == pytest.approx(_ends(once), abs=0.002)
+
+
+def test_ends_rise_with_the_errors_and_close_with_the_utterances() -> None:
+    words = np.full(300, 10)
+    previous = (-1.0, -1.0)
+    for wrong in (0, 1, 2, 3, 5, 10, 50, 150, 300):
+        ends = _ends(interval((np.arange(300) < wrong).astype(int), words, seed=1))
+        assert ends[0] >= previous[0]
+        assert ends[1] >= previous[1]
+        assert ends[0] <= wrong / 3000 <= ends[1]
+        previous = ends
+    few, many = (_ends(interval(np.array([0, 1] * n), np.array([5, 5] * n), seed=1)) for n in (20, 2000))
+    assert many[1] - many[0] < (few[1] - few[0]) / 5
+
+
+def test_the_rate_may_exceed_one() -> None:
+    low, high = _ends(interval(np.array([3, 2, 4] * 20), np.array([1, 1, 1] * 20), seed=1))
+    assert 1 < low < 3 < high
+
+
+@pytest.mark.parametrize("words", [2, 240, 773, 52_576, 10_000_000])
+def test_no_errors_give_the_exact_binomial_bound(words: int) -> None:
+    upper = upper_without_errors(words)
+    # By definition: with this rate, no errors in so many words happen 2.5 times in 100.
+    assert words * math.log1p(-upper) == pytest.approx(math.log(0.025))
+    found = interval(np.array([0, 0]), np.array([words - 1, 1]), seed=1)
+    assert (found.low, found.high) == (0.0, upper)
+    assert "no errors" in found.basis
+
+
+def test_known_bound() -> None:
+    assert upper_without_errors(100) == pytest.approx(0.036217, abs=1e-6)  # tables of Clopper and Pearson
+
+
+@pytest.mark.parametrize(
+    ("errors", "words", "reason"),
+    [([3], [10], "one speaker is too few"), ([0], [10], "one speaker is too few"), ([2, 1], [0, 0], "hold no words")],
+)
+def test_says_why_there_is_no_interval(errors: list[int], words: list[int], reason: str) -> None:
+    found = interval(np.array(errors), np.array(words), seed=1, unit="speaker")
+    assert (found.low, found.high) == (None, None)
+    assert reason in found.basis
+
+
+def test_resamples_without_words_are_left_out() -> None:
+    low, high = _ends(interval(np.array([1, 1]), np.array([0, 2]), seed=1))
+    assert (low, high) == (pytest.approx(0.5), pytest.approx(1.0))
+
+
+def test_a_hundred_thousand_utterances_are_quick_and_small() -> None:
+    generator = np.random.default_rng(5)
+    errors, words = _simulated(generator, 100_000, 0.1)
+    tracemalloc.start()
+    start = time.perf_counter()
+    low, high = _ends(interval(errors, words, seed=1))
+    seconds = time.perf_counter() - start
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert low < 0.1 < high
+    assert seconds < 5
+    assert peak < 100e6
