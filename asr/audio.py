@@ -119,7 +119,9 @@ def probe(path: Path) -> AudioInfo:
 def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | None = None) -> np.ndarray:
     """Reads a file, or ``duration`` seconds of it from ``offset`` on, without decoding the rest.
 
-    Channels are averaged; another rate is resampled with soxr's "HQ" filter (band-limited, linear phase).
+    Channels are averaged; another rate is resampled with soxr's "HQ" filter (band-limited, linear phase). A segment is
+    that slice of the whole file, but for Ogg: an Opus decoder needs some 0.1 s to settle (differences of 1e-3), and
+    in a Vorbis file's last page libsndfile can land one block (at most 64 ms) off.
 
     Returns:
         float32, shape (samples,), at ``rate`` Hz, full scale ±1.

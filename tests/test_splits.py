@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -27,12 +29,12 @@ def ids(divided: Split) -> dict[str, list[str]]:
 
 @given(rows=_ROWS, seed=st.integers(0, 5), order=st.randoms())
 @settings(max_examples=200, deadline=None)
-def test_properties(rows: list[tuple[str | None, float]], seed: int, order) -> None:  # noqa: ANN001
+def test_properties(rows: list[tuple[str | None, float]], seed: int, order: random.Random) -> None:
     everyone = utterances(rows)
     divided = split(everyone, seed)
     sets = ids(divided)
     assert all(sets.values()) and set(sets) == {"train", "dev", "test"}
-    assert sorted(sum(sets.values(), [])) == [one.id for one in everyone]
+    assert sorted(itertools.chain(*sets.values())) == [one.id for one in everyone]
     speakers = {who for who, _ in rows if who}
     assert divided.by == ("speaker" if len(speakers) >= 3 else "utterance")
     if divided.by == "speaker":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from asr.audio import probe, read_utterance
+from asr.audio import read_utterance
 from asr.cmvn import speaker_key, speaker_statistics
 from asr.decode.greedy import greedy
 from asr.decode.hypothesis import Hypothesis
@@ -33,8 +33,8 @@ def decode_manifest(
     model: AcousticModel,
     tokenizer: Tokenizer,
     device: torch.device,
+    report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
-    advance: Callable[[float], None] = lambda seconds: None,
 ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Greedy decoding in float32, in batches by length.
 
@@ -43,8 +43,8 @@ def decode_manifest(
         model: in evaluation mode, on ``device``.
         tokenizer: of the model.
         device: where to compute.
+        report: told after each batch how many seconds of audio are done.
         batch_seconds: most padded audio at once [s].
-        advance: told the seconds of audio done after each batch.
 
     Returns:
         Hypotheses by id, and the reasons of the failed by id.
@@ -52,6 +52,7 @@ def decode_manifest(
     by_speaker = speaker_statistics(model.features, utterances) if model.config.features.cmvn == "speaker" else {}
     hypotheses: dict[str, Hypothesis] = {}
     failed: dict[str, str] = {}
+    done = 0.0
 
     def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:
         return [(utterances[index], _read(utterances[index], model)) for index in batch]
@@ -64,5 +65,6 @@ def decode_manifest(
             rows = model.log_probs([read for _, read in readable], statistics, device)
             for (utterance, _), row in zip(readable, rows, strict=True):
                 hypotheses[utterance.id] = greedy(row.numpy(), BLANK, tokenizer, model.frame_seconds)
-        advance(sum(utterance.duration for utterance, _ in loaded))
+        done += sum(utterance.duration for utterance, _ in loaded)
+        report(done)
     return hypotheses, failed

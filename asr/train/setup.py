@@ -130,11 +130,12 @@ def _normalisation(model: AcousticModel, train: list[Selected], dev: list[Select
     )
 
 
-def train_model(config: Config, train: Path, dev: Path, out: Path, device: torch.device) -> Trained:
+def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, device: torch.device) -> Trained:
     """Trains a model from scratch, or goes on where an earlier call with the same arguments was stopped.
 
     Args:
         config: what to train and how.
+        source: where the config came from, as receipts are to quote it.
         train: manifest to learn from.
         dev: manifest that judges each epoch.
         out: folder for ``model/``, ``checkpoints/``, ``tensorboard/`` and ``history.jsonl``.
@@ -174,7 +175,7 @@ def train_model(config: Config, train: Path, dev: Path, out: Path, device: torch
     with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch) as reporter:
         run(trainer, development, out, fingerprint, reporter)
     failed = rejected | rejected_dev | trainer.progress.failed | development.failed
-    return _finish(trainer, development, tokenizer, out, fingerprint, failed, (train, dev), bfloat16)
+    return _finish(trainer, development, tokenizer, out, fingerprint, failed, (train, dev), source, bfloat16)
 
 
 def _unaugmented(config: Config) -> Config:
@@ -189,6 +190,7 @@ def _finish(
     fingerprint: dict[str, str],
     failed: dict[str, str],
     manifests: tuple[Path, Path],
+    source: str,
     bfloat16: bool,
 ) -> Trained:
     """Averages weights, judges the result on dev and writes the model folder."""
@@ -222,6 +224,7 @@ def _finish(
         "commit": speaks["commit"],
         "dev": {name: round(value, 4) for name, value in judged.items()},
         "failed": failed,
+        "config": source,
         "fingerprint": fingerprint,
     }
     card = model_card(config, trainer.model.parameters_count, len(tokenizer), trained)

@@ -1,0 +1,110 @@
+"""``asr decode``'s work: hypotheses of a manifest in a folder, with everything a receipt must say about them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import soundfile
+import torch
+
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.manifest import decode_manifest
+from asr.files import sha256, write_text
+from asr.manifest import Utterance, read_manifest
+from asr.model.acoustic import Recogniser, load_model
+from asr.runtime import machine, peak_memory_mb
+
+SYSTEM = "greedy"
+_FROM_TRAINING = ("train_minutes", "train_audio_hours", "parameters")
+
+
+def _describe_audio(utterances: list[Utterance], failed: dict[str, str]) -> str | None:
+    """The format of the first readable file, which stands for the corpus."""
+    for utterance in utterances:
+        if utterance.id not in failed:
+            info = soundfile.info(utterance.audio)
+            return f"{info.format} {info.subtype} {info.samplerate} Hz"
+    return None
+
+
+def hypothesis_lines(
+    utterances: list[Utterance], hypotheses: dict[str, Hypothesis], failed: dict[str, str]
+) -> list[dict[str, object]]:
+    """One JSON object an utterance, in the manifest's order: what was recognised, or why nothing was."""
+    return [
+        {"id": one.id, **asdict(hypotheses[one.id])}
+        if one.id in hypotheses
+        else {"id": one.id, "error": failed[one.id]}
+        for one in utterances
+    ]
+
+
+def decode_to_folder(
+    model: Path,
+    manifest: Path,
+    out: Path,
+    device: torch.device,
+    audio: str | None,
+    command: str,
+    report: Callable[[int, int | None], None],
+) -> dict[str, str]:
+    """Decodes a manifest into ``hyp.jsonl`` and ``decode.json``.
+
+    Args:
+        model: model folder.
+        manifest: what to decode.
+        out: folder for both files.
+        device: where to compute.
+        audio: what the recordings went through; None: read off the first file.
+        command: as the receipt is to quote it.
+        report: told how many seconds of audio are done, and of how many.
+
+    Returns:
+        id → reason of what could not be decoded; everything else is written all the same.
+
+    Raises:
+        AsrError: the model or the manifest cannot be read, or a file cannot be written.
+    """
+    recogniser = load_model(model)
+    utterances = read_manifest(manifest)
+    network = recogniser.model.to(device)
+    total = sum(one.duration for one in utterances)
+    begin = time.monotonic()
+    hypotheses, failed = decode_manifest(
+        utterances, network, recogniser.tokenizer, device, lambda done: report(round(done), round(total))
+    )
+    took = time.monotonic() - begin
+    lines = hypothesis_lines(utterances, hypotheses, failed)
+    write_text(out / "hyp.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    receipt = {
+        "corpus": manifest.resolve().parent.name,
+        "split": manifest.stem,
+        "system": SYSTEM,
+        "real_time_factor": round(took / total, 6),
+        "audio": audio or _describe_audio(utterances, failed),
+        "manifest": manifest.as_posix(),
+        "manifest_sha256": sha256(manifest),
+        "model": model.as_posix(),
+        "command": command,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **_about(recogniser),
+    }
+    write_text(out / "decode.json", json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")
+    return failed
+
+
+def _about(recogniser: Recogniser) -> dict[str, object]:
+    """The receipt's fields about the model and this process."""
+    return {
+        **{name: recogniser.trained.get(name) for name in _FROM_TRAINING},
+        "config": recogniser.trained.get("config"),
+        "seed": recogniser.model.config.seed,
+        "model_sha256": recogniser.sha256,
+        "peak_memory_mb": peak_memory_mb(),
+        **machine(),
+    }

@@ -1,0 +1,60 @@
+"""``asr verify``'s work: the number on a receipt, made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from asr.decode.manifest import decode_manifest
+from asr.errors import AsrError
+from asr.files import sha256
+from asr.manifest import read_manifest
+from asr.model.acoustic import load_model
+from asr.score.hypotheses import Hypothesis
+from asr.score.receipt import read_fields
+from asr.score.report import score_utterances
+
+COMPARED = ("wer", "cer", "ser", "utterances", "words", "substitutions", "deletions", "insertions", "failed")
+_NEEDED = (*COMPARED, "manifest", "manifest_sha256", "model", "model_sha256", "normalise", "bootstrap_seed")
+
+
+def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, device: torch.device) -> list[str]:
+    """Decodes and scores again, and compares with the receipt.
+
+    Args:
+        receipt: a ``result.json``.
+        model: model folder; None: where the receipt says.
+        manifest: None: where the receipt says.
+        device: where to compute.
+
+    Returns:
+        A sentence for each count that differs; none if the receipt is true.
+
+    Raises:
+        AsrError: the receipt is incomplete, or model or manifest are not the ones it is about.
+    """
+    fields = read_fields(receipt)
+    missing = [name for name in _NEEDED if name not in fields]
+    if missing:
+        raise AsrError(f"{receipt}: not a full receipt, it lacks {', '.join(missing)}")
+    model, manifest = model or Path(str(fields["model"])), manifest or Path(str(fields["manifest"]))
+    recogniser = load_model(model)
+    utterances = read_manifest(manifest)
+    for what, path, seen in (("model", model, recogniser.sha256), ("manifest", manifest, sha256(manifest))):
+        if fields[f"{what}_sha256"] != seen:
+            raise AsrError(
+                f"{path}: not the {what} of this receipt: its SHA-256 is {seen}, not {fields[f'{what}_sha256']}"
+            )
+    network = recogniser.model.to(device)
+    decoded, failed = decode_manifest(utterances, network, recogniser.tokenizer, device)
+    hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
+    hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
+    again = score_utterances(
+        utterances, hypotheses, str(fields["normalise"]), int(str(fields["bootstrap_seed"]))
+    ).fields()
+    return [
+        f"{name}: the receipt says {fields[name]}, decoding again gives {again[name]}"
+        for name in COMPARED
+        if fields[name] != again[name]
+    ]
