@@ -121,7 +121,8 @@ def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | Non
 
     Channels are averaged; another rate is resampled with soxr's "HQ" filter (band-limited, linear phase). A segment is
     that slice of the whole file, but for Ogg: an Opus decoder needs some 0.1 s to settle (differences of 1e-3), and
-    in a Vorbis file's last page libsndfile can land one block (at most 64 ms) off.
+    in a Vorbis file's last page libsndfile can land one block (at most 64 ms) off. Of an MP3 with a variable bit rate
+    but no Xing header, which encoders do write, libsndfile takes the first frame's bit rate for all and may end early.
 
     Returns:
         float32, shape (samples,), at ``rate`` Hz, full scale ±1.

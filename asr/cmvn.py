@@ -23,8 +23,9 @@ def _raw(features: Features, utterances: Iterable[Utterance]) -> Iterator[Tensor
             samples = torch.from_numpy(read_utterance(utterance, features.config.rate))
         except AsrError:  # named when it is trained on or decoded
             continue
-        frames, _ = features.raw(samples[None], torch.tensor([len(samples)]))
-        yield frames[0]
+        frames, _ = features.raw(samples[None].to(features.window.device), torch.tensor([len(samples)]))
+        if frames.isfinite().all():  # samples of 1e30 overflow; that utterance is named later, too
+            yield frames[0]
 
 
 def corpus_statistics(features: Features, utterances: Sequence[Utterance], seed: int) -> tuple[Tensor, Tensor]:

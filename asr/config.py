@@ -1,12 +1,13 @@
 """The config: one YAML a model, read into strict types.
 
-Every field has its unit and its default here; a config file names only what differs. An unknown key or a wrong type is an
-error that names the key, the file and the nearest valid key. ``key=value`` overrides (``train.epochs=5``) come last.
+Every field has its unit and its default here; a config file names only what differs. An unknown key or a wrong type is
+an error that names the key, the file and the nearest valid key. ``key=value`` overrides (``train.epochs=5``) come last.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,22 @@ from asr.errors import UsageError
 from asr.files import read_text
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, but 1e-3 is a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a string that `_Loader` would take for a number."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
+
+
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class FeatureConfig(Strict):
@@ -173,7 +188,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: not YAML, or not a mapping; gives the line.
     """
     try:
-        fields = yaml.safe_load(read_text(path))
+        fields = yaml.load(read_text(path), Loader=_Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -190,14 +205,9 @@ def _override(fields: dict[str, Any], assignment: str) -> None:
     if not equals or not key:
         raise UsageError(f"{assignment!r}: an override is written key=value, as in train.epochs=5")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UsageError(f"{assignment!r}: the value is not YAML") from error
-    if isinstance(value, str):  # YAML 1.1 takes 1e-3 for a string
-        try:
-            value = float(value)
-        except ValueError:
-            pass
     *parents, leaf = key.split(".")
     for parent in parents:
         inner = fields.setdefault(parent, {})
@@ -216,9 +226,10 @@ def read_config(path: Path | None, overrides: list[str] | None = None) -> Config
     fields = read_yaml(path) if path else {}
     for assignment in overrides or []:
         _override(fields, assignment)
-    return parse_config(fields, str(path) if path else "the overrides")
+    source = " with ".join([str(path) if path else "the defaults", *([" ".join(overrides)] if overrides else [])])
+    return parse_config(fields, source)
 
 
 def to_yaml(fields: dict[str, Any]) -> str:
     """YAML in the order given; what `read_yaml` reads back."""
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(fields, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -61,9 +61,16 @@ def read_text(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        AsrError: missing or unreadable.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise AsrError(f"{path}: could not be read ({error.strerror or error})") from error
     return digest.hexdigest()

@@ -128,7 +128,7 @@ def machine() -> dict[str, object]:
     versions = {
         "asr": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str, which YAML does not know
         "numpy": numpy.__version__,
         "libsndfile": soundfile.__libsndfile_version__,
     }

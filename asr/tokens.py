@@ -1,6 +1,7 @@
 """Tokens: what the network writes, and how tokens become words again.
 
-Characters, words, or the pieces of a SentencePiece model. Token 0 is always the CTC blank and never part of a transcript.
+Characters, words, or the pieces of a SentencePiece model. Token 0 is always the CTC blank and never part of a
+transcript.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ BLANK = 0
 _BLANK_SYMBOL = "<blank>"
 _SPACE_SYMBOL = "<space>"
 _WORD_MARK = "▁"  # SentencePiece's sign for "a word begins here"
+_ADD_TEXT = "or add transcripts that hold them to the training manifest"
+_ADVICE = {"char": "or add them to tokens.characters", "word": _ADD_TEXT, "unigram": _ADD_TEXT, "bpe": _ADD_TEXT}
 
 
 class Tokenizer:
@@ -50,8 +53,12 @@ class Tokenizer:
     def unknown(self, text: str) -> list[str]:
         """The characters (for kind word: the words) of a transcript that have no token, each once, sorted."""
         if self._processor is not None:
-            return sorted({one for one in text if not one.isspace() and BLANK in self._processor.encode(one)})
+            return sorted({one for one in text if not one.isspace() and not self._is_piece(one)})
         return sorted({unit for unit in self._units(text) if unit not in self._ids})
+
+    def _is_piece(self, character: str) -> bool:
+        # SentencePiece reads its own word mark as a space, so a transcript that holds one could not be spelled again.
+        return character != _WORD_MARK and BLANK not in self._processor.encode(character)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a transcript, length U.
@@ -61,7 +68,7 @@ class Tokenizer:
         """
         if self._processor is not None:
             ids = list(self._processor.encode(text))
-            if BLANK not in ids:
+            if BLANK not in ids and _WORD_MARK not in text:
                 return ids
         else:
             units = self._units(text)
@@ -77,11 +84,12 @@ class Tokenizer:
         begin = True
         for position, token in enumerate(ids):
             symbol = self.symbols[token]
-            begin = begin or symbol.startswith(_WORD_MARK)
-            if symbol == _SPACE_SYMBOL:
-                begin = True
-                continue
-            spelling = symbol if self.kind == "char" else symbol.replace(_WORD_MARK, "")
+            if self.kind == "char":
+                spelling = "" if symbol == _SPACE_SYMBOL else symbol
+                begin = begin or not spelling
+            else:
+                spelling = symbol.removeprefix(_WORD_MARK)
+                begin = begin or symbol.startswith(_WORD_MARK)
             if not spelling:
                 continue
             if begin:
@@ -157,10 +165,13 @@ def train_tokenizer(config: TokenConfig, texts: Iterable[str]) -> Tokenizer:
         raise AsrError("every transcript is empty, so there are no tokens to learn")
     if config.kind == "char":
         characters = set("".join(texts) if config.characters is None else config.characters)
-        ordered = sorted(characters - {" "})
+        ordered = sorted(character for character in characters if not character.isspace())
         return Tokenizer("char", [_BLANK_SYMBOL, *([_SPACE_SYMBOL] if " " in characters else []), *ordered])
     if config.kind == "word":
-        return Tokenizer("word", [_BLANK_SYMBOL, *sorted({word for text in texts for word in text.split()})])
+        words = {word for text in texts for word in text.split()}
+        if _BLANK_SYMBOL in words:
+            raise AsrError(f"{_BLANK_SYMBOL!r} stands in a transcript, but it is the blank's name; write that word otherwise")
+        return Tokenizer("word", [_BLANK_SYMBOL, *sorted(words)])
     return _from_pieces(config.kind, _train_pieces(config, texts))
 
 
@@ -181,6 +192,7 @@ def _train_pieces(config: TokenConfig, texts: list[str]) -> bytes:
             bos_id=-1,
             eos_id=-1,
             pad_id=-1,
+            max_sentence_length=1 << 30,  # [bytes]; it would skip what is longer than 4192 without a word
             num_threads=1,
             minloglevel=2,
         )
@@ -205,8 +217,9 @@ def check_transcripts(tokenizer: Tokenizer, utterances: Iterable[Utterance], wha
             f"{unit!r} in {len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"
             for unit, ids in sorted(holders.items())[:10]
         )
+        units = "words" if tokenizer.kind == "word" else "characters"
+        more = f"; and {len(holders) - 10} more" if len(holders) > 10 else ""
         raise AsrError(
-            f"{what}: transcripts hold {'words' if tokenizer.kind == 'word' else 'characters'} that have no token: {listed}"
-            f"{f'; and {len(holders) - 10} more' if len(holders) > 10 else ''}; correct them, normalise them away, "
-            "or add them to tokens.characters"
+            f"{what}: transcripts hold {units} that have no token: {listed}{more}; correct them, normalise them away, "
+            f"{_ADVICE[tokenizer.kind]}"
         )

@@ -38,8 +38,8 @@ def greedy(log_probs: np.ndarray, blank: int, tokenizer: Tokenizer, frame_second
     """Decodes one utterance.
 
     A word lies between the first frame of its first token and the last frame of its last token; CTC emits tokens in
-    spikes, so these are rather inside the spoken word than around it. Its confidence is the geometric mean of its tokens'
-    peak posteriors.
+    spikes, so these are rather inside the spoken word than around it. Its confidence is the geometric mean of its
+    tokens' peak posteriors.
 
     Args:
         log_probs: shape (S, V), natural logarithms, normalised over V.

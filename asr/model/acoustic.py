@@ -115,13 +115,16 @@ def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained
 
 
 def _check_sums(folder: Path) -> str:
+    """Holds every file of a model folder against its sum and returns the sum of the sums."""
     sums = folder / "SHA256SUMS"
     if not folder.is_dir():
         raise AsrError(f"{folder}: there is no such model folder")
     if not sums.exists():
         raise AsrError(f"{folder}: not a finished model folder, its SHA256SUMS is missing")
+    listed = set()
     for number, line in enumerate(read_text(sums).splitlines(), start=1):
         digest, _, name = line.partition("  ")
+        listed.add(name)
         if not name or Path(name).name != name:
             raise AsrError(f"{sums}:{number}: must be a SHA-256 sum, two spaces and a file name")
         file = folder / name
@@ -129,6 +132,11 @@ def _check_sums(folder: Path) -> str:
             raise AsrError(f"{file}: is missing from the model folder")
         if sha256(file) != digest:
             raise AsrError(f"{file}: was altered since the model was saved (its SHA-256 differs from SHA256SUMS)")
+    unlisted = sorted({"config.yaml", "model.safetensors"} - listed)
+    if not listed & {"tokens.txt", "tokens.model"}:
+        unlisted.append("tokens.txt or tokens.model")
+    if unlisted:
+        raise AsrError(f"{sums}: holds no sum of {', '.join(unlisted)}, so nobody knows whether it was altered")
     return sha256(sums)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from asr.tokens import BLANK
 
 def required_frames(labels: Sequence[int]) -> int:
     """Fewest encoder frames that can spell ``labels``: one each, and a blank between two that are equal."""
-    return len(labels) + sum(first == second for first, second in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(first == second for first, second in pairwise(labels))
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:

@@ -1,8 +1,8 @@
 """Bidirectional recurrent layers over padded batches, the same numbers whatever an utterance is batched with.
 
-Each direction is a unidirectional layer of its own; the backward one reads every utterance reversed by its own length, so
-that padding lies at the end for both and no state ever comes out of it. Packed sequences give the same numbers, but keep
-PyTorch off oneDNN's fused kernel and train several times slower on a CPU (scripts/bench_train.py measures it).
+Each direction is a unidirectional layer of its own; the backward one reads every utterance reversed by its own length,
+so that padding lies at the end for both and no state ever comes out of it. Packed sequences give the same numbers, but
+keep PyTorch off oneDNN's fused kernel and train several times slower on a CPU (scripts/bench_train.py measures it).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BidirectionalLayer(nn.Module):
 
 
 def _open_forget_gate(lstm: nn.LSTM | nn.GRU, hidden: int) -> None:
-    """Starts with a forget gate's bias of 1, so that gradients reach far back from the first step (Gers et al. 2000)."""
+    """Starts with a forget gate's bias of 1: gradients reach far back from the first step (Gers et al. 2000)."""
     with torch.no_grad():
         lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden] = 1.0
         lstm.get_parameter("bias_hh_l0")[hidden : 2 * hidden] = 0.0

@@ -25,8 +25,8 @@ class Item:
 def plan_epoch(items: list[Item], batch_seconds: float, seed: int, epoch: int) -> list[list[Item]]:
     """Batches of one epoch: neighbours in length together, in random order.
 
-    A batch's padded length, utterances × the longest of them, is at most ``batch_seconds``. Lengths are blurred by up to
-    a tenth before sorting, so that batches differ from epoch to epoch.
+    A batch's padded length, utterances × the longest of them, is at most ``batch_seconds``. Lengths are blurred by up
+    to a tenth before sorting, so that batches differ from epoch to epoch.
 
     Raises:
         ValueError: an item alone is longer than ``batch_seconds``.

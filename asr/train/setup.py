@@ -163,7 +163,8 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     hours = sum(one.samples for one in usable) / config.features.rate / 3600
     print(
         f"{model.parameters_count:,} parameters, {len(tokenizer)} tokens; "
-        f"train {len(usable):,} utterances, {hours:.2f} h, {len(config.augment.speeds)} copies of each; dev {len(judged):,}; "
+        f"train {len(usable):,} utterances, {hours:.2f} h, {len(config.augment.speeds)} copies of each; "
+        f"dev {len(judged):,}; "
         f"{'bfloat16' if bfloat16 else 'float32'} on {device}, {torch.get_num_threads()} threads",
         flush=True,
     )

@@ -1,0 +1,51 @@
+"""``transcribe-audio``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+from asr.cli.main import run
+
+
+def transcribe_audio(
+    files: list[Path] = typer.Argument(..., metavar="FILE...", help="Recordings, of any format libsndfile reads."),
+    model: Path = typer.Option(..., "--model", envvar="ASR_MODEL", help="Model folder, as asr train leaves it."),
+    as_json: bool = typer.Option(False, "--json", help="A JSON line a file: text, words with times, confidences."),
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core."),
+) -> None:
+    """Print what is said in recordings. A file that fails is named, and the exit status is 1."""
+    from dataclasses import asdict
+
+    from asr.model.acoustic import load_model
+    from asr.runtime import set_up
+    from asr.transcribe.transcriber import transcribe
+
+    chosen = set_up(device, threads)
+    recogniser = load_model(model)
+    recogniser.model.to(chosen)
+    failed = 0
+    for transcript in transcribe(files, recogniser, chosen):
+        name = transcript.audio.as_posix()
+        if transcript.hypothesis is None:
+            failed += 1
+            print(f"error: {transcript.error}", file=sys.stderr, flush=True)
+            if as_json:
+                print(json.dumps({"audio": name, "error": transcript.error}, ensure_ascii=False), flush=True)
+        elif as_json:
+            fields = {"audio": name, "duration": round(transcript.duration, 3), **asdict(transcript.hypothesis)}
+            print(json.dumps(fields, ensure_ascii=False), flush=True)
+        else:
+            text = transcript.hypothesis.text
+            print(text if len(files) == 1 else f"{name}: {text}", flush=True)
+    if failed:
+        print(f"{failed} of {len(files)} files could not be transcribed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    run(lambda: typer.run(transcribe_audio))
