@@ -176,6 +176,24 @@ def _read(file: soundfile.SoundFile, path: Path, rate: int, offset: float, durat
     return resample(parts[0] if len(parts) == 1 else np.concatenate(parts), file.samplerate, rate)
 
 
+def stream_audio(path: Path, rate: int) -> Iterator[np.ndarray]:
+    """Reads a whole file in blocks of about a minute, so that its length needs no memory.
+
+    Yields:
+        float32, shape (samples,) each, at ``rate`` Hz; end to end they are what `read_audio` gives.
+
+    Raises:
+        AsrError: as `read_audio`, but only when the fault is reached.
+    """
+    with _open(path) as file:
+        stream = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32", quality="HQ")
+        for samples in _blocks(file, path, *_span(file, path, 0.0, None), _BLOCK):
+            mono = samples.mean(axis=1)
+            yield mono if file.samplerate == rate else stream.resample_chunk(mono)
+        if file.samplerate != rate:
+            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
 def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> float:
     """Decodes a file or a segment of it from end to end, in pieces that fit the memory.
 

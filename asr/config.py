@@ -6,8 +6,8 @@ an error that names the key, the file and the nearest valid key. ``key=value`` o
 
 from __future__ import annotations
 
-import difflib
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +98,7 @@ class AugmentConfig(Strict):
     speeds: list[float] = Field([1.0], min_length=1, description="one copy of every utterance for each")
     frequency_masks: int = Field(0, ge=0, description="SpecAugment: bands silenced")
     frequency_width: int = Field(15, ge=1, description="most mel bands of one mask")
-    time_masks: float = Field(0, ge=0, description="SpecAugment: stretches silenced, for each second of audio")
+    time_masks: float = Field(0.0, ge=0, description="SpecAugment: stretches silenced, for each second of audio")
     time_width: int = Field(10, ge=1, description="most frames of one mask")
 
     @model_validator(mode="after")
@@ -159,8 +159,8 @@ def _explain(error: ValidationError, source: str) -> str:
         key = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
             known = _known_keys(Config)
-            leaf = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or leaf[:1]
+            elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+            near = get_close_matches(key, elsewhere, cutoff=0) or get_close_matches(key, known)
             sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         else:
             reason = mistake["msg"].removeprefix("Value error, ")

@@ -53,12 +53,10 @@ class Tokenizer:
     def unknown(self, text: str) -> list[str]:
         """The characters (for kind word: the words) of a transcript that have no token, each once, sorted."""
         if self._processor is not None:
-            return sorted({one for one in text if not one.isspace() and not self._is_piece(one)})
+            # SentencePiece reads its own word mark as a space: a transcript that holds one could not be spelled again.
+            known = {one for one in text if one != _WORD_MARK and BLANK not in self._processor.encode(one)}
+            return sorted({one for one in text if not one.isspace()} - known)
         return sorted({unit for unit in self._units(text) if unit not in self._ids})
-
-    def _is_piece(self, character: str) -> bool:
-        # SentencePiece reads its own word mark as a space, so a transcript that holds one could not be spelled again.
-        return character != _WORD_MARK and BLANK not in self._processor.encode(character)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a transcript, length U.
@@ -67,7 +65,7 @@ class Tokenizer:
             AsrError: the transcript holds something that has no token.
         """
         if self._processor is not None:
-            ids = list(self._processor.encode(text))
+            ids = list(self._processor.encode(" ".join(text.split())))
             if BLANK not in ids and _WORD_MARK not in text:
                 return ids
         else:
@@ -170,7 +168,9 @@ def train_tokenizer(config: TokenConfig, texts: Iterable[str]) -> Tokenizer:
     if config.kind == "word":
         words = {word for text in texts for word in text.split()}
         if _BLANK_SYMBOL in words:
-            raise AsrError(f"{_BLANK_SYMBOL!r} stands in a transcript, but it is the blank's name; write that word otherwise")
+            raise AsrError(
+                f"{_BLANK_SYMBOL!r} stands in a transcript, but it is the blank's name; write that word otherwise"
+            )
         return Tokenizer("word", [_BLANK_SYMBOL, *sorted(words)])
     return _from_pieces(config.kind, _train_pieces(config, texts))
 

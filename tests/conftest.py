@@ -1,7 +1,29 @@
-"""Settings for every test."""
+"""Settings for every test, and the one trained model that tests of commands share."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
 
 from asr.runtime import wait_without_spinning
 
 wait_without_spinning()  # before any test imports torch
+
+
+@pytest.fixture(scope="session")
+def tone_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.jsonl, dev.jsonl and a finished run in run/, whose model makes no errors on tones.
+
+    Tests must not change anything in it.
+    """
+    from tests.tones import TINY, asr, write_tones
+
+    folder = tmp_path_factory.mktemp("tones")
+    train, dev = write_tones(folder, "train", 60, 1, words=6), write_tones(folder, "dev", 10, 2, words=6)
+    longer = ("train.batch_seconds=8", "train.epochs=20")
+    out = folder / "run"
+    done = asr("train", "--train", train, "--dev", dev, "--out", out, "--threads", 1, *TINY, *longer)
+    assert done.returncode == 0, done.stderr
+    assert "WER 0.00 %" in done.stdout.splitlines()[-2]
+    return folder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.audio import examine, probe, read_audio, read_utterance, resample
+from asr.audio import examine, probe, read_audio, read_utterance, resample, stream_audio
 from asr.errors import AsrError
 from asr.manifest import Utterance
 from tests.corpora import corpus_folder
@@ -263,3 +263,28 @@ def test_a_cut_sphere_file_of_an4(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:16512])
     with pytest.raises(AsrError, match=r"truncated, 0\.48 s of 1\.00 s are there"):
         probe(cut)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (RATE, 2), (8000, 1), (44100, 2), (11025, 3)])
+def test_a_file_read_in_blocks_is_the_file_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
+) -> None:
+    path = write(tmp_path / "a.wav", speechlike(3.7, rate, channels), rate=rate)
+    whole = read_audio(path, RATE)
+    monkeypatch.setattr("asr.audio._BLOCK", 7001)
+    blocks = list(stream_audio(path, RATE))
+    assert len(blocks) > 3
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+
+
+def test_blocks_end_with_the_sentence_where_the_fault_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = speechlike(2)
+    samples[-1] = np.nan
+    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
+    monkeypatch.setattr("asr.audio._BLOCK", RATE)
+    blocks = stream_audio(path, RATE)
+    assert len(next(blocks)) == RATE
+    with pytest.raises(AsrError, match=r"a\.wav: 1 samples are NaN"):
+        next(blocks)

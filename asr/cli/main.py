@@ -53,7 +53,9 @@ def run(application: Callable[[], object]) -> None:
     except AsrError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as left:  # typer turns Ctrl-C into a silent exit with 130
+        if isinstance(left, SystemExit) and left.code != 130:
+            raise
         print("stopped by Ctrl-C", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `asr … | head`

@@ -28,6 +28,8 @@ def transcribe_audio(
     chosen = set_up(device, threads)
     recogniser = load_model(model)
     recogniser.model.to(chosen)
+    # A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON.
+    escape = sys.stdout.encoding.lower() != "utf-8"
     failed = 0
     for transcript in transcribe(files, recogniser, chosen):
         name = transcript.audio.as_posix()
@@ -35,10 +37,10 @@ def transcribe_audio(
             failed += 1
             print(f"error: {transcript.error}", file=sys.stderr, flush=True)
             if as_json:
-                print(json.dumps({"audio": name, "error": transcript.error}, ensure_ascii=False), flush=True)
+                print(json.dumps({"audio": name, "error": transcript.error}, ensure_ascii=escape), flush=True)
         elif as_json:
             fields = {"audio": name, "duration": round(transcript.duration, 3), **asdict(transcript.hypothesis)}
-            print(json.dumps(fields, ensure_ascii=False), flush=True)
+            print(json.dumps(fields, ensure_ascii=escape), flush=True)
         else:
             text = transcript.hypothesis.text
             print(text if len(files) == 1 else f"{name}: {text}", flush=True)

@@ -39,6 +39,13 @@ class Hypothesis:
     score: float
 
 
+def unfit(log_probs: np.ndarray) -> str | None:
+    """Why what a model made of an utterance cannot be decoded; None if it can. Shape (S, V)."""
+    if np.isnan(log_probs).any():
+        return "the model gives no numbers for it; its samples are of absurd size, or the model's weights have diverged"
+    return None
+
+
 def check_log_probs(log_probs: np.ndarray, blank: int) -> None:
     """Refuses anything but a matrix of log-probabilities and a blank that is one of its columns.
 
@@ -52,10 +59,14 @@ def check_log_probs(log_probs: np.ndarray, blank: int) -> None:
         raise ValueError(f"the blank must be one of the {log_probs.shape[1]} tokens, this is {blank}")
     if len(log_probs) == 0:
         return
+    what = f"an array of shape {log_probs.shape}"
     if np.isnan(log_probs).any() or log_probs.max() > 1e-3:
-        raise ValueError(f"log-probs must be finite or -inf and at most 0, the largest here is {log_probs.max()}")
+        raise ValueError(
+            f"log-probs must be finite or -inf and at most 0, this is {what} whose largest is {log_probs.max()}"
+        )
     totals = np.exp(log_probs.astype(np.float64)).sum(axis=1)
     if np.abs(totals - 1).max() > 1e-2:
         raise ValueError(
-            f"each frame's probabilities must sum to 1, here they sum to {totals.min():.3g}–{totals.max():.3g}"
+            f"each frame's probabilities must sum to 1, this is {what} with sums of {totals.min():.3g} to "
+            f"{totals.max():.3g}"
         )

@@ -9,7 +9,7 @@ import torch
 from asr.audio import read_utterance
 from asr.cmvn import speaker_key, speaker_statistics
 from asr.decode.greedy import greedy
-from asr.decode.hypothesis import Hypothesis
+from asr.decode.hypothesis import Hypothesis, unfit
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.manifest import Utterance
@@ -64,7 +64,11 @@ def decode_manifest(
             statistics = torch.stack([by_speaker[speaker_key(one)] for one, _ in readable]) if by_speaker else None
             rows = model.log_probs([read for _, read in readable], statistics, device)
             for (utterance, _), row in zip(readable, rows, strict=True):
-                hypotheses[utterance.id] = greedy(row.numpy(), BLANK, tokenizer, model.frame_seconds)
+                log_probs = row.numpy()
+                if reason := unfit(log_probs):
+                    failed[utterance.id] = f"{utterance.id}: {reason}"
+                else:
+                    hypotheses[utterance.id] = greedy(log_probs, BLANK, tokenizer, model.frame_seconds)
         done += sum(utterance.duration for utterance, _ in loaded)
         report(done)
     return hypotheses, failed

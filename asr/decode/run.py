@@ -14,7 +14,7 @@ import torch
 
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import decode_manifest
-from asr.files import sha256, write_text
+from asr.files import make_folder, sha256, write_text
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser, load_model
 from asr.runtime import machine, peak_memory_mb
@@ -72,6 +72,7 @@ def decode_to_folder(
     """
     recogniser = load_model(model)
     utterances = read_manifest(manifest)
+    make_folder(out)
     network = recogniser.model.to(device)
     total = sum(one.duration for one in utterances)
     begin = time.monotonic()
@@ -85,7 +86,7 @@ def decode_to_folder(
         "corpus": manifest.resolve().parent.name,
         "split": manifest.stem,
         "system": SYSTEM,
-        "real_time_factor": round(took / total, 6),
+        "real_time_factor": round(took / total, 6) if total else None,
         "audio": audio or _describe_audio(utterances, failed),
         "manifest": manifest.as_posix(),
         "manifest_sha256": sha256(manifest),

@@ -161,4 +161,7 @@ def load_model(folder: Path) -> Recogniser:
         raise AsrError(f"{weights}: not a safetensors file ({error})") from error
     except RuntimeError as error:
         raise AsrError(f"{weights}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise AsrError(f"{weights}: {name} holds values that are not finite; train it again")
     return Recogniser(model.eval(), tokenizer, trained, digest)

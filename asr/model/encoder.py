@@ -11,8 +11,8 @@ from asr.model.recurrent import BidirectionalStack
 
 def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """Zeros behind each utterance's end. Shape (N, T, D), lengths (N,) → (N, T, D)."""
-    inside = torch.arange(x.shape[1], device=x.device) < lengths[:, None]  # (N, T)
-    return x * inside[:, :, None]
+    behind = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # (N, T)
+    return x.masked_fill(behind[:, :, None], 0)  # a product would let NaN through
 
 
 class Stacking(nn.Module):

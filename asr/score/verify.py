@@ -38,6 +38,8 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
     missing = [name for name in _NEEDED if name not in fields]
     if missing:
         raise AsrError(f"{receipt}: not a full receipt, it lacks {', '.join(missing)}")
+    if not isinstance(fields["bootstrap_seed"], int) or not isinstance(fields["normalise"], str):
+        raise AsrError(f"{receipt}: bootstrap_seed must be a whole number and normalise a name; score again")
     model, manifest = model or Path(str(fields["model"])), manifest or Path(str(fields["manifest"]))
     recogniser = load_model(model)
     utterances = read_manifest(manifest)
@@ -50,9 +52,7 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
     decoded, failed = decode_manifest(utterances, network, recogniser.tokenizer, device)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
-    again = score_utterances(
-        utterances, hypotheses, str(fields["normalise"]), int(str(fields["bootstrap_seed"]))
-    ).fields()
+    again = score_utterances(utterances, hypotheses, fields["normalise"], fields["bootstrap_seed"]).fields()
     return [
         f"{name}: the receipt says {fields[name]}, decoding again gives {again[name]}"
         for name in COMPARED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,18 @@ from torch import Tensor, nn
 
 from asr.errors import AsrError
 from asr.files import replacing
+
+_DAMAGE = (
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass
@@ -79,6 +93,10 @@ def load_checkpoint(
     """
     device = next(model.parameters()).device
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not look at the checksums it writes
+        if damaged:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         stored = state["fingerprint"]
         differing = [name for name, value in fingerprint.items() if stored.get(name) != value]
@@ -86,7 +104,9 @@ def load_checkpoint(
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             return Progress(**state["progress"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except OSError as error:
+        raise AsrError(f"{path}: could not be read ({error.strerror or error})") from error
+    except _DAMAGE as error:
         raise AsrError(f"{path}: a damaged checkpoint; delete it to begin anew") from error
     raise AsrError(
         f"{path}: was written by a run with another {' and '.join(differing)}; "

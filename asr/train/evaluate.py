@@ -9,6 +9,7 @@ from torch import Tensor
 
 from asr.cmvn import speaker_key
 from asr.decode.greedy import greedy
+from asr.decode.hypothesis import unfit
 from asr.model.acoustic import AcousticModel
 from asr.model.ctc import ctc_loss
 from asr.score.align import texts_wer
@@ -18,7 +19,7 @@ from asr.train.select import Selected
 
 
 class Development:
-    """The development set; what of it cannot be read counts as deletions and is named in ``failed``.
+    """The development set; what of it cannot be read or decoded counts as deletions and is named in ``failed``.
 
     Args:
         selected: its utterances.
@@ -40,6 +41,7 @@ class Development:
     def judge(self, model: AcousticModel) -> dict[str, float]:
         """``dev_loss`` [nats a label], ``dev_wer`` and ``dev_cer`` [%] of a model, which is left in evaluation mode."""
         model.eval()
+        self.failed = {}
         device = next(model.parameters()).device
         loss, labels = 0.0, 0
         texts: dict[int, str] = {}
@@ -57,6 +59,10 @@ class Development:
             loss += losses[torch.isfinite(losses)].sum().item()  # a loss curve may lack one; the WER counts it
             labels += sum(len(one.labels) for one in chosen)
             for item, row, length in zip(batch.items, log_probs.cpu().numpy(), lengths.tolist(), strict=True):
+                name, reason = self.selected[item.utterance].utterance.id, unfit(row[:length])
+                if reason:
+                    self.failed[name] = f"{name}: {reason}"
+                    continue
                 hypothesis = greedy(row[:length], BLANK, self.tokenizer, model.frame_seconds)
                 texts[item.utterance] = hypothesis.text
         references = [one.utterance.text for one in self.selected]

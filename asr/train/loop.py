@@ -219,6 +219,9 @@ def run(
     def save() -> None:
         save_checkpoint(latest, fingerprint, trainer.model, trainer.optimizer, progress)
 
+    for abandoned in checkpoints.glob(".*.part"):  # what a kill cut short
+        abandoned.unlink()
+    refuse_too_many(progress.failed, len(trainer.train), "training audio")
     with stop_requests() as asked:
         while progress.epoch < config.epochs and not stop_early(progress.history, config.patience):
             saved = clock = time.monotonic()
@@ -237,8 +240,8 @@ def run(
                     raise Stopped(f"stopped in epoch {progress.epoch + 1}; the same command goes on from there")
             _finish_epoch(trainer, development, reporter, time.monotonic() - clock)
             save_epoch(checkpoints, progress.epoch, trainer.model)
-            save()
             _write_history(folder / "history.jsonl", progress.history)
+            save()  # last: a run that is cut off before it does the epoch again and writes the same
             prune_epochs(checkpoints, epochs_to_average(progress.history, config.average, config.average_over))
             refuse_too_many(progress.failed, len(trainer.train), "training audio")
             if asked:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from asr.errors import AsrError
 from asr.train.checkpoint import Progress as RunProgress
 
 HEADING = " epoch      rate    loss  dev loss  dev WER %  dev CER %  audio h/h  minutes     left"
@@ -25,7 +28,9 @@ class Reporter:
 
     def __init__(self, folder: Path, epochs: int, done: int) -> None:
         self.epochs = epochs
-        self.writer = SummaryWriter(str(folder), purge_step=done + 1)
+        self.folder = folder
+        with _told(folder):
+            self.writer = SummaryWriter(str(folder), purge_step=done + 1)
         self.bar: Progress | None = None
         if sys.stderr.isatty():
             self.bar = Progress(
@@ -71,9 +76,20 @@ class Reporter:
             f"{clock(left):>8}"
         )
         (self.bar.console.print(line, highlight=False) if self.bar else print(line, flush=True))
-        for name in ("loss", "dev_loss", "dev_wer", "dev_cer", "learning_rate", "speed"):
-            self.writer.add_scalar(name, row[name], epoch)
-        self.writer.flush()
+        with _told(self.folder):
+            for name in ("loss", "dev_loss", "dev_wer", "dev_cer", "learning_rate", "speed"):
+                self.writer.add_scalar(name, row[name], epoch)
+            self.writer.flush()
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AsrError(
+            f"{folder}: TensorBoard's event file could not be written ({error.strerror or error})"
+        ) from error
 
 
 def clock(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asr.audio import check_duration, probe
+from asr.audio import AudioInfo, check_duration, probe
 from asr.augment import speed_length
 from asr.config import Config
 from asr.errors import AsrError
@@ -51,6 +51,15 @@ def _reason(utterance: Utterance, labels: list[int], samples: int, config: Confi
     return None
 
 
+def exact_samples(utterance: Utterance, info: AudioInfo, rate: int) -> int:
+    """How many samples `asr.audio.read_utterance` will give at ``rate`` Hz; soxr rounds half a sample up."""
+    frames = info.frames
+    if utterance.offset is not None:
+        begin = round(utterance.offset * info.rate)
+        frames = max(0, min(round(utterance.duration * info.rate), frames - begin))
+    return (2 * frames * rate + info.rate) // (2 * info.rate)
+
+
 def select(
     utterances: Sequence[Utterance], tokenizer: Tokenizer, config: Config, model: AcousticModel
 ) -> tuple[list[Selected], dict[str, str]]:
@@ -68,8 +77,8 @@ def select(
         except AsrError as error:
             rejected[utterance.id] = str(error)
             continue
-        seconds = info.duration if utterance.offset is None else utterance.duration
-        one = Selected(utterance, tokenizer.encode(utterance.text), round(seconds * config.features.rate))
+        samples = exact_samples(utterance, info, config.features.rate)
+        one = Selected(utterance, tokenizer.encode(utterance.text), samples)
         reason = _reason(utterance, one.labels, one.samples, config, model)
         if reason:
             rejected[utterance.id] = f"{utterance.id}: {reason}"

@@ -97,7 +97,7 @@ def probe_memory(trainer: Trainer) -> None:
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
                 raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
     except (RuntimeError, MemoryError) as error:
-        if "memory" not in str(error).lower():
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
         raise AsrError(f"the largest batch ({len(largest)} utterances) does not fit the memory: {advice}") from error
     finally:
@@ -116,17 +116,20 @@ def _select(
     return usable, rejected
 
 
-def _normalisation(model: AcousticModel, train: list[Selected], dev: list[Selected], seed: int) -> dict[str, Tensor]:
-    """Sets a global normalisation, or returns the speakers' statistics."""
+def _normalisation(
+    model: AcousticModel, train: list[Selected], dev: list[Selected], seed: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Sets a global normalisation, or returns the speakers' statistics in train and in dev; else both are empty."""
     utterances = [one.utterance for one in train]
     kind = model.config.features.cmvn
     if kind == "global":
         model.features.set_global(*corpus_statistics(model.features, utterances, seed))
     if kind != "speaker":
-        return {}
+        return {}, {}
     # Each set's speakers by that set alone, as decoding will do it.
-    return speaker_statistics(model.features, [one.utterance for one in dev]) | speaker_statistics(
-        model.features, utterances
+    return (
+        speaker_statistics(model.features, utterances),
+        speaker_statistics(model.features, [one.utterance for one in dev]),
     )
 
 
@@ -150,16 +153,17 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         print(f"{out / 'model'}: is trained already", flush=True)
         return Trained(out / "model", finished["failed"], finished)
     utterances, judges = read_manifest(train), read_manifest(dev)
+    _make_folder(out)
     tokenizer = _make_tokenizer(config, utterances, judges)
     torch.manual_seed(config.seed)
     model = AcousticModel(config, len(tokenizer))
     usable, rejected = _select("train", utterances, tokenizer, config, model)
     judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
-    statistics = _normalisation(model, usable, judged, config.seed)
+    statistics, judged_statistics = _normalisation(model, usable, judged, config.seed)
     model.to(device)
     bfloat16 = config.train.precision == "bfloat16" or (config.train.precision == "auto" and bfloat16_is_fast(device))
     trainer = Trainer(config, model, usable, statistics, bfloat16)
-    development = Development(judged, tokenizer, statistics, config.train.batch_seconds)
+    development = Development(judged, tokenizer, judged_statistics, config.train.batch_seconds)
     hours = sum(one.samples for one in usable) / config.features.rate / 3600
     print(
         f"{model.parameters_count:,} parameters, {len(tokenizer)} tokens; "
@@ -175,8 +179,16 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
     with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch) as reporter:
         run(trainer, development, out, fingerprint, reporter)
-    failed = rejected | rejected_dev | trainer.progress.failed | development.failed
-    return _finish(trainer, development, tokenizer, out, fingerprint, failed, (train, dev), source, bfloat16)
+    return _finish(
+        trainer, development, tokenizer, out, fingerprint, rejected | rejected_dev, (train, dev), source, bfloat16
+    )
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AsrError(f"{out}: the folder could not be made ({error.strerror or error})") from error
 
 
 def _unaugmented(config: Config) -> Config:
@@ -189,7 +201,7 @@ def _finish(
     tokenizer: Tokenizer,
     out: Path,
     fingerprint: dict[str, str],
-    failed: dict[str, str],
+    rejected: dict[str, str],
     manifests: tuple[Path, Path],
     source: str,
     bfloat16: bool,
@@ -199,6 +211,7 @@ def _finish(
     averaged = epochs_to_average(progress.history, config.train.average, config.train.average_over)
     trainer.model.load_state_dict(average_epochs(out / "checkpoints", averaged))
     judged = development.judge(trainer.model)
+    failed = rejected | progress.failed | development.failed
     print(
         f"weights averaged over {len(averaged)} epochs: dev loss {judged['dev_loss']:.3f}, "
         f"WER {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# From nothing to a recogniser: installs, synthesises spoken digits, trains, prints the WER report, transcribes a file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+extras=demo
+source scripts/venv.sh
+recipes/spoken-digits/run.sh
+model=exp/spoken-digits/seed1/model
+audio=$(find data/spoken-digits/audio/test -name '*.wav' | sort | head -1)
+echo
+echo "transcribe-audio --model $model $audio"
+transcribe-audio --model "$model" "$audio"
+echo
+echo "The report is exp/spoken-digits/seed1/decode/test/report.txt, the receipt result.json beside it."

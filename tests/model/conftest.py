@@ -1,0 +1,7 @@
+"""One thread for every test here: tiny tensors gain nothing from two, and other programs want the second core."""
+
+from __future__ import annotations
+
+import torch
+
+torch.set_num_threads(1)

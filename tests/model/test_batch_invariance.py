@@ -1,0 +1,106 @@
+"""A batch of N gives what N batches of 1 give: log-probs, losses and gradients, whatever stands in the padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from asr.config import Config
+from asr.model.acoustic import AcousticModel
+from asr.model.ctc import ctc_loss
+from tests.tones import tiny_config
+
+VOCABULARY = 5
+
+
+@st.composite
+def _configs(draw: st.DrawFn) -> Config:
+    return tiny_config(
+        f"seed={draw(st.integers(min_value=0, max_value=999))}",
+        f"features.mels={draw(st.integers(min_value=4, max_value=12))}",
+        f"encoder.subsampling.kind={draw(st.sampled_from(['stack', 'conv']))}",
+        f"encoder.subsampling.factor={draw(st.integers(min_value=1, max_value=5))}",
+        f"encoder.cell={draw(st.sampled_from(['lstm', 'gru']))}",
+        f"encoder.layers={draw(st.integers(min_value=1, max_value=3))}",
+        f"encoder.hidden={draw(st.integers(min_value=1, max_value=12))}",
+        f"encoder.projection={draw(st.sampled_from([0, 3, 8]))}",
+        f"encoder.layer_norm={draw(st.sampled_from(['true', 'false']))}",
+    )
+
+
+def _padded(utterances: list[Tensor], padding: int, garbage: float) -> Tensor:
+    longest = max(len(one) for one in utterances) + padding
+    batch = torch.full((len(utterances), longest, *utterances[0].shape[1:]), garbage)
+    for row, one in zip(batch, utterances, strict=True):
+        row[: len(one)] = one
+    return batch
+
+
+def _labels(frames: int) -> list[int]:
+    """A transcript that this many encoder frames can spell, repeats included."""
+    return [[], [1], [2, 2], [3, 1, 1], [4, 4, 4, 2]][min((frames + 1) // 2, 4)]
+
+
+def _gradients(model: AcousticModel, loss: Tensor) -> dict[str, Tensor]:
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    config=_configs(),
+    frames=st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=6),
+    padding=st.integers(min_value=0, max_value=7),
+    garbage=st.sampled_from([0.0, 1.0, -1e4, float("inf"), float("nan")]),
+    training=st.booleans(),
+)
+def test_a_batch_gives_what_its_utterances_give_alone(
+    config: Config, frames: list[int], padding: int, garbage: float, training: bool
+) -> None:
+    torch.manual_seed(config.seed)
+    model = AcousticModel(config, VOCABULARY).train(training)
+    utterances = [torch.randn(count, config.features.dimension) for count in frames]
+    together, lengths = model(_padded(utterances, padding, garbage), torch.tensor(frames))
+    labels = [_labels(length) for length in lengths.tolist()]
+    alone = [model(one[None], torch.tensor([len(one)])) for one in utterances]
+    for row, length, (log_probs, own) in zip(together, lengths.tolist(), alone, strict=True):
+        assert log_probs.shape[1] == length == int(own)
+        torch.testing.assert_close(row[:length], log_probs[0], atol=1e-5, rtol=0)
+    batch_loss = ctc_loss(together, lengths, labels).sum()
+    single_loss = torch.cat([ctc_loss(*one, [spelt]) for one, spelt in zip(alone, labels, strict=True)]).sum()
+    torch.testing.assert_close(batch_loss, single_loss, atol=1e-5, rtol=1e-5)
+    expected = _gradients(model, single_loss)
+    for name, gradient in _gradients(model, batch_loss).items():
+        assert torch.allclose(gradient, expected[name], atol=1e-5, rtol=1e-4), name
+
+
+@pytest.mark.parametrize("cmvn", ["none", "utterance", "speaker", "global"])
+@pytest.mark.parametrize("deltas", [0, 2])
+def test_from_waveforms_on(cmvn: str, deltas: int) -> None:
+    torch.manual_seed(1)
+    config = tiny_config(f"features.cmvn={cmvn}", f"features.deltas={deltas}", "encoder.layers=2")
+    model = AcousticModel(config, VOCABULARY).eval()
+    dimension = config.features.dimension
+    if cmvn == "global":
+        model.features.set_global(torch.full((dimension,), 5.0), torch.full((dimension,), 2.0))
+    waveforms = [0.1 * torch.randn(samples) for samples in (8000, 200, 3123, 4001)]
+    statistics = torch.rand(4, 2, dimension) + 1 if cmvn == "speaker" else None
+    together = model.log_probs(waveforms, statistics)
+    for index, (waveform, rows) in enumerate(zip(waveforms, together, strict=True)):
+        (alone,) = model.log_probs([waveform], statistics[index : index + 1] if statistics is not None else None)
+        assert rows.shape == (model.output_length(len(waveform)), VOCABULARY)
+        torch.testing.assert_close(rows, alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(rows.exp().sum(dim=1), torch.ones(len(rows)))
+
+
+def test_the_order_of_a_batch_does_not_matter() -> None:
+    torch.manual_seed(2)
+    model = AcousticModel(tiny_config("features.cmvn=none", "encoder.layers=2"), VOCABULARY).eval()
+    waveforms = [0.1 * torch.randn(samples) for samples in (900, 5000, 2000)]
+    forwards, backwards = model.log_probs(waveforms), model.log_probs(waveforms[::-1])[::-1]
+    for one, other in zip(forwards, backwards, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

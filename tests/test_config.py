@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from asr.config import Config, parse_config, read_config, to_yaml
+from asr.errors import AsrError, UsageError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tiny.yaml"
+
+
+def _refused(file: Path, content: str, *overrides: str) -> str:
+    file.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        read_config(file, list(overrides))
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_status == 2
+    return str(caught.value)
+
+
+def test_defaults_and_an_empty_file_are_the_same(file: Path) -> None:
+    file.write_text("# nothing yet\n")
+    assert read_config(file) == read_config(None) == Config()
+
+
+def _check_types(model: BaseModel) -> None:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            _check_types(value)
+        if field.annotation in (int, float, str, bool):
+            assert type(value) is field.annotation, name
+
+
+def test_a_default_has_its_own_type() -> None:
+    """0 for 0.0 would make the default config another than the same config written out."""
+    _check_types(Config())
+    written_out = parse_config(Config().model_dump(), "written out")
+    assert written_out.model_dump_json() == Config().model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong", "right"),
+    [
+        ("encoder: {hiden: 3}", "encoder.hiden", "encoder.hidden"),
+        ("encoder:\n  subsampling: {facto: 3}", "encoder.subsampling.facto", "encoder.subsampling.factor"),
+        ("trian: {epochs: 3}", "trian", "train"),
+        ("epochs: 3", "epochs", "train.epochs"),
+        ("train: {hidden: 3}", "train.hidden", "encoder.hidden"),
+        ("features: {sample_rate: 8000}", "features.sample_rate", "features.rate"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_file_and_the_nearest(
+    file: Path, content: str, wrong: str, right: str
+) -> None:
+    sentence = _refused(file, content)
+    assert sentence.startswith(f"{file}: ")
+    assert f"there is no key {wrong!r}" in sentence
+    assert f"did you mean {right!r}?" in sentence
+
+
+def test_a_key_like_no_other_has_no_nearest(file: Path) -> None:
+    assert _refused(file, "zzzzqqqq: 1").endswith("there is no key 'zzzzqqqq'")
+
+
+def test_every_mistake_is_told_at_once(file: Path) -> None:
+    sentence = _refused(file, "encoder: {hiden: 3, layers: zero}\ntrain: {epochs: 0}")
+    for key in ("encoder.hiden", "encoder.layers", "train.epochs"):
+        assert key in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "seen"),
+    [
+        ("train: {epochs: 2.5}", "train.epochs", "2.5"),
+        ("train: {epochs: '5'}", "train.epochs", "'5'"),
+        ("train: {epochs: true}", "train.epochs", "True"),
+        ("train: {learning_rate: fast}", "train.learning_rate", "'fast'"),
+        ("train: {learning_rate: .nan}", "train.learning_rate", "nan"),
+        ("train: {learning_rate: .inf}", "train.learning_rate", "inf"),
+        ("train: {clip: -1}", "train.clip", "-1"),
+        ("encoder: {cell: rnn}", "encoder.cell", "'rnn'"),
+        ("encoder: {layer_norm: 1}", "encoder.layer_norm", "1"),
+        ("features: {deltas: 3}", "features.deltas", "3"),
+        ("augment: {speeds: 1.0}", "augment.speeds", "1.0"),
+        ("augment: {speeds: []}", "augment.speeds", "[]"),
+        ("seed: -1", "seed", "-1"),
+        ("train:", "train", "None"),
+        ("encoder: 5", "encoder", "5"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key: str, seen: str) -> None:
+    sentence = _refused(file, content)
+    assert sentence.startswith(f"{file}: {key}")
+    assert f"(seen: {seen})" in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("features: {kind: mfcc, cepstra: 30, mels: 20}", "cepstra (30) cannot exceed mels (20)"),
+        ("features: {rate: 8000, high_frequency: 5000}", "the bands must lie between 0 and 4000 Hz"),
+        ("features: {low_frequency: 7999, high_frequency: -10}", "the bands must lie between"),
+        ("augment: {speeds: [0.1]}", "speeds must lie between 0.5 and 2"),
+        ("augment: {speeds: [1.0, 1.0]}", "each of the speeds must stand once"),
+        ("train: {max_seconds: 200}", "max_seconds (200.0) cannot exceed batch_seconds (120.0)"),
+    ],
+)
+def test_values_that_do_not_go_together(file: Path, content: str, words: str) -> None:
+    assert words in _refused(file, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [("encoder:\n  hidden: 3\n layers: 2\n", 3), ("a: [1,\n", 2), ("a: b: c\n", 1), ("\ta: 1", 1)]
+)
+def test_what_is_not_yaml_gives_file_and_line(file: Path, content: str, line: int) -> None:
+    assert _refused(file, content).startswith(f"{file}:{line}: not YAML (")
+
+
+@pytest.mark.parametrize("content", ["- 1\n- 2\n", "just text", "5"])
+def test_a_config_is_a_mapping(file: Path, content: str) -> None:
+    assert "a config is a mapping of keys to values" in _refused(file, content)
+
+
+def test_keys_that_are_no_text(file: Path) -> None:
+    assert "1: Keys should be strings" in _refused(file, "1: 2")
+    assert "encoder.None: Keys should be strings" in _refused(file, "encoder: {null: 2}")
+
+
+def test_nothing_is_built_from_tags(file: Path) -> None:
+    assert ":1: not YAML" in _refused(file, "seed: !!python/object/apply:os.getpid []")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AsrError, match=r"none\.yaml: could not be read"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_overrides_come_last(file: Path) -> None:
+    file.write_text("train: {epochs: 3, learning_rate: 1e-3}\nencoder: {cell: gru}\n")
+    config = read_config(file, ["train.epochs=7", "encoder.subsampling.factor=4", "train.epochs=8", "seed=0"])
+    assert (config.train.epochs, config.encoder.subsampling.factor, config.seed) == (8, 4, 0)
+    assert (config.train.learning_rate, config.encoder.cell) == (0.001, "gru")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("train.learning_rate=1e-3", 0.001),
+        ("train.learning_rate=2E+0", 2.0),
+        ("train.learning_rate=.5", 0.5),
+        ("augment.speeds=[0.9, 1, 11e-1]", [0.9, 1.0, 1.1]),
+        ("encoder.layer_norm=true", True),
+        ("tokens.characters=abc", "abc"),
+        ("tokens.characters='0123'", "0123"),
+        ("tokens.characters='1e5'", "1e5"),
+        ("tokens.characters=", None),
+        ("tokens.characters='= '", "= "),
+    ],
+)
+def test_an_override_is_yaml(assignment: str, value: object) -> None:
+    section, _, name = assignment.partition("=")[0].partition(".")
+    assert getattr(getattr(read_config(None, [assignment]), section), name) == value
+
+
+@pytest.mark.parametrize("assignment", ["train.epochs", "=5", "seed.more=1", "train.epochs=[", "seed=1=2"])
+def test_a_malformed_override(assignment: str) -> None:
+    with pytest.raises(UsageError, match=assignment.split("=")[0].replace("[", r"\[") or "key=value") as caught:
+        read_config(None, ["seed=3", assignment])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_in_an_override_names_the_override(file: Path) -> None:
+    sentence = _refused(file, "seed: 1", "train.epoch=5")
+    assert sentence == f"{file} with train.epoch=5: there is no key 'train.epoch'; did you mean 'train.epochs'?"
+
+
+_ODD = [
+    {"tokens": {"characters": "1e5"}},
+    {"tokens": {"characters": "äß漢'\" -:#\t"}},
+    {"tokens": {"characters": "null"}},
+    {"train": {"learning_rate": 1e-07}, "seed": 2**31 - 1},
+    {"augment": {"speeds": [0.9, 1.0, 1.1], "time_masks": 1.5}},
+]
+
+
+@pytest.mark.parametrize("fields", [{}, *_ODD])
+def test_written_and_read_it_is_the_same(fields: dict[str, Any], file: Path) -> None:
+    config = parse_config(fields, "test")
+    file.write_text(to_yaml(config.model_dump()))
+    assert read_config(file) == config
+    assert to_yaml(read_config(file).model_dump()) == file.read_text()
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Config().seed = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("kind", "deltas", "dimension"), [("fbank", 0, 80), ("fbank", 2, 240), ("mfcc", 1, 26)])
+def test_dimension(kind: str, deltas: int, dimension: int) -> None:
+    config = parse_config({"features": {"kind": kind, "deltas": deltas}}, "test")
+    assert config.features.dimension == dimension
