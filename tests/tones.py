@@ -104,14 +104,17 @@ class Learned:
     test: Path
 
 
-@cache
 def learned(factory: pytest.TempPathFactory) -> Learned:
     """A model that makes no errors on the tones; trained once in a test session, so leave its folder as it is."""
+    return _learn(factory.getbasetemp() / "learned")
+
+
+@cache
+def _learn(folder: Path) -> Learned:
     import torch
 
     from asr.train.setup import train_model
 
-    folder = factory.mktemp("learned")
     train, dev, test = (write_tones(folder, name, n, seed) for name, n, seed in NAMED)
     trained = train_model(tiny_config(), "tiny", train, dev, folder / "run", torch.device("cpu"))
     assert trained.failed == {}

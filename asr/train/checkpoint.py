@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -152,13 +153,17 @@ def average_epochs(folder: Path, epochs: list[int]) -> dict[str, Tensor]:
     """The mean of several epochs' weights, summed in float64 (Polyak averaging over the end of a run).
 
     Raises:
-        AsrError: an epoch's weights are missing.
+        AsrError: an epoch's weights are missing or damaged.
     """
     total: dict[str, Tensor] = {}
     for epoch in epochs:
         path = _epoch_path(folder, epoch)
         if not path.exists():
             raise AsrError(f"{path}: is missing, so the average over epochs {epochs} cannot be taken")
-        for name, tensor in load_file(path).items():
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            raise AsrError(f"{path}: not a safetensors file ({error}); delete the folder to begin anew") from error
+        for name, tensor in weights.items():
             total[name] = total.get(name, 0) + tensor.double() / len(epochs)
     return {name: tensor.float() for name, tensor in total.items()}

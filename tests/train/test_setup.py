@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asr.errors import AsrError
+from asr.files import read_text, write_text
+from asr.manifest import Utterance, read_manifest, write_manifest
+from asr.model.acoustic import load_model
+from asr.train import setup
+from asr.train.checkpoint import average_epochs
+from asr.train.loop import Trainer
+from asr.train.setup import Trained, train_model
+from tests.tones import RATE, learned, tiny_config, write_tones
+
+CPU = torch.device("cpu")
+QUICK = ("train.epochs=2", "train.average=1")
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> tuple[Path, Path]:
+    return write_tones(tmp_path, "train", 12, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
+
+
+def _train(manifests: tuple[Path, Path], out: Path, *overrides: str) -> Trained:
+    return train_model(tiny_config(*QUICK, *overrides), "test", *manifests, out, CPU)
+
+
+def _change(manifest: Path, change: Callable[[list[Utterance]], list[Utterance]]) -> None:
+    write_manifest(manifest, change(read_manifest(manifest)))
+
+
+def test_the_folder_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = learned(tmp_path_factory)
+    assert sorted(one.name for one in folder.out.iterdir()) == ["checkpoints", "history.jsonl", "model", "tensorboard"]
+    assert sorted(one.name for one in (folder.out / "checkpoints").iterdir()) == [
+        "epoch-0011.safetensors",
+        "epoch-0012.safetensors",
+        "latest.pt",
+    ]
+    assert list((folder.out / "tensorboard").iterdir())
+    history = [json.loads(line) for line in read_text(folder.out / "history.jsonl").splitlines()]
+    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert history[-1]["loss"] < history[0]["loss"] / 10
+    audio = sum(one.duration for one in read_manifest(folder.train))
+    assert history[0]["audio_hours"] == pytest.approx(audio / 3600)
+
+
+def test_the_model_is_the_average_of_its_epochs_and_says_how_it_was_made(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = learned(tmp_path_factory)
+    recogniser = load_model(folder.out / "model")
+    expected = average_epochs(folder.out / "checkpoints", [11, 12])
+    for name, tensor in recogniser.model.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    trained = recogniser.trained
+    assert trained["averaged"] == [11, 12]
+    assert (trained["epochs"], trained["train_utterances"], trained["dev_utterances"]) == (12, 48, 12)
+    assert trained["parameters"] == recogniser.model.parameters_count
+    assert trained["train_minutes"] > 0
+    card = read_text(folder.out / "model" / "MODEL_CARD.md")
+    for words in ("LSTM", "1 × 16", "7,077 parameters", "5 tokens (word)", "averaged over epochs 11–12", "0.00 %"):
+        assert words in card
+
+
+def test_a_second_call_does_nothing(
+    manifests: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    first = _train(manifests, out)
+    before = {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*"))}
+    capsys.readouterr()
+    assert _train(manifests, out) == first
+    assert capsys.readouterr().out == f"{out / 'model'}: is trained already\n"
+    assert {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*"))} == before
+    # How often it saves is not part of what a run is.
+    assert _train(manifests, out, "train.checkpoint_minutes=1") == first
+
+
+def test_another_config_or_manifest_does_not_overwrite_a_model(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _train(manifests, out)
+    with pytest.raises(AsrError, match=r"model: holds a model that was trained with another config"):
+        _train(manifests, out, "seed=2")
+    _change(manifests[1], lambda utterances: utterances[1:])
+    with pytest.raises(AsrError, match=r"model: holds a model that was trained with another config, other manifests"):
+        _train(manifests, out)
+
+
+def test_unusable_ones_are_listed_and_the_rest_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifests = write_tones(tmp_path, "train", 100, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
+    _change(manifests[0], lambda utterances: [replace(utterances[0], text=""), *utterances[1:]])
+    trained = _train(manifests, tmp_path / "run")
+    assert trained.failed == {"train-000": "train-000: its transcript is empty"}
+    assert "train: left out: train-000: its transcript is empty" in capsys.readouterr().out
+    assert trained.trained["train_utterances"] == 99
+    # A second call says so again.
+    assert _train(manifests, tmp_path / "run").failed == trained.failed
+
+
+def test_too_many_unusable_ones_stop_before_the_first_step(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    _change(manifests[0], lambda utterances: [replace(utterances[0], text="do " * 50), *utterances[1:]])
+    with pytest.raises(AsrError, match=r"train: 1 of 12 utterances cannot be used, more than 1%: train-000: 50 labels"):
+        _train(manifests, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def _empty(path: Path) -> None:
+    path.write_text("")
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _garble(path: Path) -> None:
+    path.write_text(path.read_text() + "{\n")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [(_empty, "holds no utterances"), (_delete, "could not be read"), (_garble, r":\d+: not a JSON object")],
+)
+def test_a_manifest_that_cannot_be_used(
+    manifests: tuple[Path, Path], which: int, spoil: Callable[[Path], None], sentence: str, tmp_path: Path
+) -> None:
+    spoil(manifests[which])
+    with pytest.raises(AsrError, match=f"{manifests[which]}.*{sentence}|{manifests[which]}{sentence}"):
+        _train(manifests, tmp_path / "run")
+
+
+def test_an_output_folder_that_cannot_be_made(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "in the way")
+    with pytest.raises(AsrError, match="run: the folder could not be made"):
+        _train(manifests, tmp_path / "file" / "run")
+
+
+def test_dev_may_hold_a_letter_that_train_lacks_but_no_word(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    _change(manifests[1], lambda utterances: [replace(utterances[0], text="dö"), *utterances[1:]])
+    with pytest.raises(AsrError, match=r"dev: transcripts hold words that have no token: 'dö' in 1 \(dev-000\)"):
+        _train(manifests, tmp_path / "word")
+    _train(manifests, tmp_path / "char", "tokens.kind=char")
+    with pytest.raises(AsrError, match=r"dev: transcripts hold characters that have no token: 'ö' in 1 \(dev-000\)"):
+        _train(manifests, tmp_path / "set", "tokens.kind=char", "tokens.characters=' adefimor'")
+
+
+def test_too_little_memory_is_told_before_training(
+    manifests: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = iter([1000.0, 1300.0, 1300.0, 2000.0])
+    monkeypatch.setattr(setup, "peak_memory_mb", lambda: next(peaks))
+    monkeypatch.setattr(setup, "available_memory_mb", lambda: 500.0)
+    with pytest.raises(
+        AsrError, match=r"needs about 1,\d\d\d MB, 500 MB are free: lower train\.batch_seconds \(now 4\)"
+    ):
+        _train(manifests, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError()],
+    ids=["torch", "numpy"],
+)
+def test_an_allocation_that_fails_is_told_before_training(
+    error: Exception, manifests: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Trainer, "losses", fail)
+    with pytest.raises(AsrError, match=r"the largest batch \(\d+ utterances\) does not fit the memory: lower"):
+        _train(manifests, tmp_path / "run")
+
+
+def test_the_probe_changes_nothing(
+    manifests: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augmented = ("encoder.dropout=0.3", "features.dither=1", "augment.time_masks=2", "encoder.layers=2")
+    probed: list[Trainer] = []
+    probe = setup.probe_memory
+
+    def check(trainer: Trainer) -> None:
+        before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        probe(trainer)
+        probed.append(trainer)
+        for name, tensor in trainer.model.state_dict().items():
+            assert torch.equal(tensor, before[name])
+        assert all(parameter.grad is None for parameter in trainer.model.parameters())
+        assert not trainer.optimizer.state_dict()["state"]
+
+    monkeypatch.setattr(setup, "probe_memory", check)
+    _train(manifests, tmp_path / "with", *augmented)
+    assert probed
+    monkeypatch.setattr(setup, "probe_memory", lambda trainer: None)
+    _train(manifests, tmp_path / "without", *augmented)
+    with_it, without = (tmp_path / name / "model" / "model.safetensors" for name in ("with", "without"))
+    assert with_it.read_bytes() == without.read_bytes()
+
+
+def test_the_probe_takes_the_batch_that_needs_most(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    sizes: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        losses = Trainer.losses
+        patch.setattr(
+            Trainer, "losses", lambda self, batch: sizes.append(sum(map(len, batch.waveforms))) or losses(self, batch)
+        )
+        _train(manifests, tmp_path / "run", "train.batch_seconds=3")
+    assert sizes[0] < sizes[1]
+    assert sizes[1] >= 0.8 * max(sizes)
+
+
+def test_samples_of_absurd_size_are_named_and_stop_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifests = write_tones(tmp_path, "train", 24, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
+    for manifest in manifests:
+        first = read_manifest(manifest)[0]
+        size = round(first.duration * RATE)
+        soundfile.write(first.audio, np.full(size, 1e30, dtype=np.float32), RATE, subtype="FLOAT")
+    trained = _train(manifests, tmp_path / "run", "train.batch_seconds=3")
+    assert "is not finite for train-000; skipped" in capsys.readouterr().out
+    assert trained.trained["skipped_steps"] == 2
+    assert "the model gives no numbers for it" in trained.failed["dev-000"]

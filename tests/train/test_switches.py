@@ -1,0 +1,80 @@
+"""Every value of every switch in the config trains; read off the types, so that a new value is tested too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+from asr.config import Config
+from asr.model.acoustic import load_model
+from asr.train.setup import train_model
+from tests.tones import tiny_config, write_tones
+
+
+def _switches(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """``key=value`` of every value of a Literal or a bool."""
+    for name, field in model.model_fields.items():
+        kind, key = field.annotation, prefix + name
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _switches(kind, f"{key}.")
+        elif get_origin(kind) is Literal:
+            yield from (f"{key}={value}" for value in get_args(kind))
+        elif kind is bool:
+            yield from (f"{key}={value}" for value in ("true", "false"))
+
+
+# What a value needs beside it to be a valid config of this tiny size.
+_BESIDE = {
+    "features.kind=mfcc": ["features.cepstra=8", "augment.frequency_masks=1"],
+    "tokens.kind=unigram": ["tokens.size=10"],
+    "tokens.kind=bpe": ["tokens.size=10"],
+}
+SWITCHES = [
+    *_switches(Config),
+    "augment.speeds=[0.9, 1.1]",
+    "augment.frequency_masks=2",
+    "augment.time_masks=3",
+    "encoder.dropout=0.3",
+    "encoder.projection=7",
+    "features.dither=1.0",
+    "train.accumulate=3",
+    "train.patience=1",
+]
+
+
+def test_the_list_is_read_off_the_types() -> None:
+    assert {"encoder.cell=gru", "features.deltas=2", "train.precision=bfloat16", "features.snip_edges=false"} < set(
+        SWITCHES
+    )
+    assert len(SWITCHES) > 30
+
+
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tones")
+    return write_tones(folder, "train", 20, seed=1), write_tones(folder, "dev", 4, seed=2)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_it_trains_and_recognises(switch: str, manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    overrides = ["train.epochs=2", "train.average=1", "train.learning_rate=0.01", "encoder.layers=2"]
+    config = tiny_config(*overrides, switch, *_BESIDE.get(switch, []))
+    trained = train_model(config, switch, *manifests, tmp_path, torch.device("cpu"))
+    assert trained.failed == {}
+    first, second = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert '"loss"' in first
+    assert '"loss"' in second
+    assert math.isfinite(trained.trained["dev"]["dev_loss"])
+    recogniser = load_model(trained.model)
+    assert recogniser.model.config == config
+    # Every parameter was learned: none is as it was drawn.
+    torch.manual_seed(config.seed)
+    drawn = type(recogniser.model)(config, len(recogniser.tokenizer)).state_dict()
+    for name, parameter in recogniser.model.named_parameters():
+        assert not torch.equal(parameter, drawn[name]), name
