@@ -79,16 +79,25 @@ def bfloat16_is_fast(device: torch.device) -> bool:
 
 def peak_memory_mb() -> float:
     """Most memory this process has held at once [MB]."""
+    own = _kilobytes("/proc/self/status", "VmHWM:")
+    if own is not None:  # a process starts with the peak of the one that started it in its ru_maxrss
+        return round(own / 1e3, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
 
 def available_memory_mb() -> float | None:
     """Memory that is free for this process [MB]; None where the system does not tell."""
+    free = _kilobytes("/proc/meminfo", "MemAvailable:")
+    return None if free is None else free / 1e3
+
+
+def _kilobytes(table: str, name: str) -> int | None:
+    """A line of one of Linux's tables; None where there is no such table or line."""
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 1e3
+        for line in Path(table).read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
     return None
 
 

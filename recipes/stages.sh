@@ -4,42 +4,59 @@
 #   --seed N                   of the training run (1)
 #   KEY=VALUE                  overrides of the config, as in train.epochs=5
 #
-# A stage that is done leaves a marker that holds its command; the same command is not repeated.
+# A stage that is done leaves a marker that holds its exit status and its command; the same command is not repeated,
+# unless the stage before it was run again since.
 usage="usage: $0 ${arguments:-}[--stage A] [--stop-stage B] [--seed N] ${options:-}[KEY=VALUE ...]"
-first=1 last=99 seed=1 status=0 overrides=() rest=()
+wrong_usage() { echo "$usage" >&2; exit 2; }
+
+first=1 last=99 seed=1 status=0 previous= overrides=() rest=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --stage) first=${2:?$usage}; shift 2 ;;
-        --stop-stage) last=${2:?$usage}; shift 2 ;;
-        --seed) seed=${2:?$usage}; shift 2 ;;
+        --stage) first=${2:-}; shift 2 || wrong_usage ;;
+        --stop-stage) last=${2:-}; shift 2 || wrong_usage ;;
+        --seed) seed=${2:-}; shift 2 || wrong_usage ;;
         -h | --help) echo "$usage"; exit 0 ;;
-        *=*) overrides+=("$1"); shift ;;
-        *) rest+=("$1"); shift ;;
+        *) if [[ $1 =~ ^[a-z_.]+= ]]; then overrides+=("$1"); else rest+=("$1"); fi; shift ;;
     esac
 done
-case $first$last$seed in *[!0-9]*) echo "$usage" >&2; exit 2 ;; esac
-corpora=${ASR_CORPORA:-data/downloads}
+for number in "$first" "$last" "$seed"; do
+    case $number in '' | *[!0-9]*) wrong_usage ;; esac
+done
+if [ ${#rest[@]} -gt 0 ] && [ -z "${arguments:-}${options:-}" ]; then wrong_usage; fi
+
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+corpora=${ASR_CORPORA:-$PWD/data/downloads}
+case $corpora in "$PWD"/*) corpora=${corpora#"$PWD"/} ;; /*) ;; *) corpora=$here/$corpora ;; esac
 export PATH="$PWD/.venv/bin:$PATH"
 command -v asr > /dev/null || { echo "the command asr is not installed: pip install . (or bash scripts/demo.sh)" >&2; exit 1; }
 
-# stage NUMBER PRODUCT COMMAND...: a command that fails but leaves its product (exit status 1: some utterances failed,
-# the rest is written) does not stop the recipe; the recipe returns that status at its end.
+# stage NUMBER PRODUCT COMMAND...: the product is what the command writes last. A command that fails but has written it
+# (exit status 1: some utterances failed, the rest is there) does not stop the recipe, which returns 1 at its end.
 stage() {
-    local number=$1 product=$2 marker code=0
-    marker=$(dirname "$product")/.$(basename "$product").done
+    local number=$1 product=$2 folder marker before=$previous command was code=0
     shift 2
+    folder=$(dirname "$product")
+    marker=$folder/.$(basename "$product").done
+    previous=$marker
     if [ "$number" -lt "$first" ] || [ "$number" -gt "$last" ]; then return 0; fi
-    if [ -e "$product" ] && [ "$(cat "$marker" 2> /dev/null)" = "$*" ]; then
+    printf -v command '%q ' "$@"
+    was=$(cat "$marker" 2> /dev/null || true)
+    if [ -e "$product" ] && [ "${was#* }" = "$command" ] && [ ! "$before" -nt "$marker" ]; then
         echo "stage $number: done already ($product)"
+        if [ "${was%% *}" -ne 0 ]; then status=1; fi
         return 0
     fi
-    echo "stage $number: $*"
+    echo "stage $number: $command"
+    mkdir -p "$folder"
+    mark "$marker" begun
     "$@" || code=$?
-    if [ "$code" -eq 0 ]; then
-        echo "$*" > "$marker"
-    elif [ "$code" -eq 1 ] && [ -e "$product" ]; then
+    if [ "$code" -ne 0 ]; then
+        if [ "$code" -ne 1 ] || [ ! -e "$product" ] || [ "$marker" -nt "$product" ]; then exit "$code"; fi
         status=1
-    else
-        exit "$code"
     fi
+    mark "$marker" "$code $command"
 }
+
+# Corpora may lie where nobody may write; then `asr data download` looks at them anew each time, which is quick.
+mark() { if [ -w "$(dirname "$1")" ]; then echo "$2" > "$1"; fi; }

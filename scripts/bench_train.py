@@ -2,10 +2,10 @@
 
     python scripts/bench_train.py [--rounds 5] [--threads 2]
 
-"Usual" is ``nn.LSTM(bidirectional=True)`` over packed sequences in float32 with the C library's own allocator settings;
-"asr" is what ``asr train`` runs: each direction on its own over padded input, bfloat16 where the hardware has it, freed
-memory kept. Both take whole steps (forward, CTC, backward, AdamW) over the same batches of 80-band features with the same
-3 × 256 units, each in a process of its own, in turn, so that other load on the machine meets both.
+"Usual" is ``nn.LSTM(bidirectional=True)`` over packed sequences in float32 with the C library's own allocator
+settings; "asr" is what ``asr train`` runs: each direction on its own over padded input, bfloat16 where the hardware has
+it, freed memory kept. Both take whole steps (forward, CTC, backward, AdamW) over the same batches of 80-band features
+with the same 3 × 256 units, each in a process of its own, in turn, so that other load on the machine meets both.
 
     python scripts/bench_train.py --curve MANIFEST
 
@@ -30,7 +30,7 @@ VOCABULARY, STEPS, WARM_UP = 28, 6, 2
 VARIANTS = ("usual float32", "asr float32", "asr bfloat16")
 
 
-def make_model(variant: str):  # noqa: ANN201 - torch is imported late, for the sake of the allocator
+def make_model(variant: str):
     import torch
     from torch import nn
 
@@ -60,7 +60,7 @@ def make_model(variant: str):  # noqa: ANN201 - torch is imported late, for the 
                         source = direction.get_parameter(f"{kind}_l0").data
                         self.lstm.get_parameter(f"{kind}_l{number}{suffix}").data.copy_(source)
 
-        def forward(self, features, frames):  # noqa: ANN001, ANN202
+        def forward(self, features, frames):
             lengths = (frames + 2) // 3
             x = self.subsampling(features)
             packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -70,7 +70,7 @@ def make_model(variant: str):  # noqa: ANN201 - torch is imported late, for the 
     return Packed()
 
 
-def step(model, optimizer, features, frames, labels, bfloat16: bool) -> float:  # noqa: ANN001
+def step(model, optimizer, features, frames, labels, bfloat16: bool) -> float:
     import torch
 
     from asr.model.ctc import ctc_loss

@@ -6,7 +6,7 @@ extras=demo
 source scripts/venv.sh
 recipes/spoken-digits/run.sh
 model=exp/spoken-digits/seed1/model
-audio=$(find data/spoken-digits/audio/test -name '*.wav' | sort | head -1)
+audio=data/spoken-digits/audio/test/test-00000.wav
 echo
 echo "transcribe-audio --model $model $audio"
 transcribe-audio --model "$model" "$audio"

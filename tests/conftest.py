@@ -17,10 +17,11 @@ def tone_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Tests must not change anything in it.
     """
-    from tests.tones import TINY, asr, write_tones
+    from tests.phrases import write_utterances
+    from tests.tones import TINY, asr
 
     folder = tmp_path_factory.mktemp("tones")
-    train, dev = write_tones(folder, "train", 60, 1, words=6), write_tones(folder, "dev", 10, 2, words=6)
+    train, dev = write_utterances(folder, "train", 60, 1), write_utterances(folder, "dev", 10, 2)
     longer = ("train.batch_seconds=8", "train.epochs=20")
     out = folder / "run"
     done = asr("train", "--train", train, "--dev", dev, "--out", out, "--threads", 1, *TINY, *longer)

@@ -47,24 +47,24 @@ def tiny_config(*overrides: str) -> Config:
 
 
 def tone(words: Sequence[str], random: np.random.Generator) -> np.ndarray:
-    """0.15 s of tone a word between 0.05 s of near silence. Float32, shape (samples,), at `RATE` Hz."""
-    quiet = round(0.05 * RATE)
+    """0.12 s of tone a word between 0.08 s of near silence. Float32, shape (samples,), at `RATE` Hz."""
+    quiet = round(0.08 * RATE)
     parts = [np.zeros(quiet)]
     for word in words:
-        time = np.arange(round(0.15 * RATE)) / RATE
+        time = np.arange(round(0.12 * RATE)) / RATE
         parts += [0.3 * np.sin(2 * np.pi * PITCHES[word] * time + random.uniform(0, 6)), np.zeros(quiet)]
     samples = np.concatenate(parts)
     return (samples + 0.01 * random.standard_normal(len(samples))).astype(np.float32)
 
 
 def write_tones(folder: Path, name: str, count: int, seed: int, words: int = 3, suffix: str = "wav") -> Path:
-    """Writes ``count`` utterances of one to ``words`` words and their manifest ``name``.jsonl; returns its path."""
+    """Writes ``count`` utterances of one to ``words`` different words; returns the path of their manifest."""
     random = np.random.default_rng(seed)
     utterances = []
     audio = folder / name
     audio.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        spoken = random.choice(list(PITCHES), size=number % words + 1).tolist()
+        spoken = random.permutation(list(PITCHES))[: number % words + 1].tolist()
         samples = tone(spoken, random)
         path = audio / f"{number:03}.{suffix}"
         soundfile.write(path, samples, RATE)
@@ -115,6 +115,7 @@ def _learn(folder: Path) -> Learned:
 
     from asr.train.setup import train_model
 
+    torch.set_num_threads(1)
     train, dev, test = (write_tones(folder, name, n, seed) for name, n, seed in NAMED)
     trained = train_model(tiny_config(), "tiny", train, dev, folder / "run", torch.device("cpu"))
     assert trained.failed == {}

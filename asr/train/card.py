@@ -34,14 +34,18 @@ one output every {encoder.subsampling.factor * features.frame_shift:g} ms.
 | dev WER / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
 | seed | {config.seed} |
 
-The dev set chose nothing but {"when to stop and " if config.train.patience else ""}{
-        "which epochs to average" if config.train.average_over == "best" else "what the developer read off it"
-    }; results on test sets stand in
-the receipts that `asr score` writes.
+On the dev set were chosen: {_chosen(config)}. Results on test sets stand in the receipts that `asr score` writes.
 
 What it has not heard it does not know: other languages, other words than its transcripts' characters can spell, and
 voices, rooms and microphones far from those of its training recordings will be recognised worse than the dev set.
 """
+
+
+def _chosen(config: Config) -> str:
+    by_rule = ["when to stop"] * bool(config.train.patience) + ["the epochs to average"] * (
+        config.train.average_over == "best"
+    )
+    return ", ".join(["the settings, by whoever wrote the config", *by_rule])
 
 
 def _listed(epochs: list[int]) -> str:

@@ -32,7 +32,7 @@ class Reporter:
         with _told(folder):
             self.writer = SummaryWriter(str(folder), purge_step=done + 1)
         self.bar: Progress | None = None
-        if sys.stderr.isatty():
+        if sys.stdout.isatty():  # where the bar and the table stand
             self.bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
                 BarColumn(),

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Free Spoken Digit Dataset: ten digits, six speakers; the official split, or one speaker left out of training.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 options="[--leave-out SPEAKER] "
-source recipes/stages.sh
+source "$(dirname "$0")/../stages.sh"
 data=data/fsdd split=()
 if [ ${#rest[@]} -gt 0 ]; then
-    if [ "${rest[0]}" != --leave-out ] || [ ${#rest[@]} -ne 2 ]; then echo "$usage" >&2; exit 2; fi
+    if [ "${rest[0]}" != --leave-out ] || [ ${#rest[@]} -ne 2 ]; then wrong_usage; fi
     data=data/fsdd-without-${rest[1]} split=("${rest[@]}")
 fi
 exp=exp/${data#data/}/seed$seed
@@ -15,6 +14,6 @@ stage 1 "$corpora/free-spoken-digit-dataset" asr data download fsdd --to "$corpo
 stage 2 "$data/test.jsonl" asr data prepare fsdd --from "$corpora" --out "$data" "${split[@]}"
 stage 3 "$exp/model/SHA256SUMS" asr train --config recipes/fsdd/conf/blstm.yaml \
     --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" seed="$seed" "${overrides[@]}"
-stage 4 "$exp/decode/test/hyp.jsonl" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
+stage 4 "$exp/decode/test/decode.json" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
 stage 5 "$exp/decode/test/result.json" asr score "$data/test.jsonl" "$exp/decode/test/hyp.jsonl"
 exit $status

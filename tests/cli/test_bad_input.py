@@ -148,21 +148,21 @@ def test_train_stops_where_more_than_one_in_a_hundred_cannot_be_used(
     assert not (out / "model").exists()
 
 
+_MALFORMED = '{"audio_filepath": "a.wav", "duration": 1.0, "text": "do"'
+
+
 @pytest.mark.parametrize(
-    ("spoil", "fragments"),
+    ("command", "spoil", "fragments"),
     [
-        (
-            lambda good: [*good, '{"audio_filepath": "a.wav", "duration": 1.0, "text": "do"'],
-            (":3:", "not a JSON object"),
-        ),
-        (lambda good: [good[0], "", good[0]], (":3:", "'good0' stands on line 1 already")),
-        (lambda good: [good[0], {"duration": 1.0, "text": "do"}], (":2:", "'audio_filepath' is missing")),
-        (lambda good: [{**good[0], "duration": "long"}], (":1:", "'duration' must be a number")),
-        (lambda good: [], (": holds no utterances",)),
+        ("train", lambda good: [*good, _MALFORMED], (":3:", "not a JSON object")),
+        ("decode", lambda good: [*good, _MALFORMED], (":3:", "not a JSON object")),
+        ("score", lambda good: [*good, _MALFORMED], (":3:", "not a JSON object")),
+        ("train", lambda good: [good[0], "", good[0]], (":3:", "'good0' stands on line 1 already")),
+        ("decode", lambda good: [good[0], {"duration": 1.0, "text": "do"}], (":2:", "'audio_filepath' is missing")),
+        ("score", lambda good: [{**good[0], "duration": "long"}], (":1:", "'duration' must be a number")),
+        ("score", lambda good: [], (": holds no utterances",)),
     ],
-    ids=["malformed", "duplicate id", "missing field", "wrong type", "empty"],
 )
-@pytest.mark.parametrize("command", ["train", "decode", "score"])
 def test_a_manifest_that_cannot_be_read_is_told_with_its_line(
     tone_run: Path, tmp_path: Path, command: str, spoil: Callable[[list], list], fragments: tuple[str, ...]
 ) -> None:
@@ -200,14 +200,14 @@ def test_a_mistake_in_the_config_is_told_before_anything_begins(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", ["decode", "transcribe-audio"])
 @pytest.mark.parametrize(
-    ("name", "change", "reason"),
+    ("command", "name", "change", "reason"),
     [
-        ("model.safetensors", "delete", "is missing"),
-        ("tokens.txt", "alter", "was altered"),
-        ("SHA256SUMS", "delete", "not a finished model folder"),
-        ("", "delete", "there is no such model folder"),
+        ("decode", "model.safetensors", "delete", "is missing"),
+        ("transcribe-audio", "model.safetensors", "alter", "was altered"),
+        ("decode", "tokens.txt", "alter", "was altered"),
+        ("transcribe-audio", "SHA256SUMS", "delete", "not a finished model folder"),
+        ("decode", "", "delete", "there is no such model folder"),
     ],
 )
 def test_a_model_folder_that_is_not_whole(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-torch.set_num_threads(1)
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -37,7 +37,7 @@ def utterances(tmp_path: Path) -> list[Utterance]:
     source=st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000]),
     rate=st.sampled_from([8000, 16000]),
     frames=st.integers(min_value=300, max_value=6000),
-    segment=st.none() | st.tuples(st.floats(min_value=0, max_value=0.01), st.floats(min_value=0.01, max_value=0.2)),
+    segment=st.none() | st.tuples(st.floats(min_value=0, max_value=0.005), st.floats(min_value=0.01, max_value=0.2)),
 )
 def test_the_number_of_samples_is_known_from_the_header(
     source: int,

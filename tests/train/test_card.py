@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asr.train.card import model_card
+from tests.tones import tiny_config
+
+TRAINED: dict[str, Any] = {
+    "name": "an4/base",
+    "train_audio_hours": 0.7612,
+    "train_utterances": 1234,
+    "train": "data/an4/train.jsonl",
+    "epochs": 12,
+    "averaged": [11, 12],
+    "train_minutes": 3.26,
+    "cpu": "a processor",
+    "threads": 2,
+    "precision": "float32",
+    "dev_utterances": 99,
+    "dev_manifest": "data/an4/dev.jsonl",
+    "dev": {"dev_wer": 12.3456, "dev_cer": 4.0},
+}
+
+
+def test_every_number_is_on_it() -> None:
+    card = model_card(tiny_config("encoder.cell=gru", "augment.speeds=[0.9, 1.0]", "seed=7"), 1234567, 30, TRAINED)
+    for words in (
+        "# Speech recogniser an4/base",
+        "bidirectional GRU trained with CTC: 1 × 16 units a direction",
+        "1,234,567 parameters, 30 tokens (word), 12 mel bands at 8000 Hz,\none output every 30 ms",
+        "| trained on | 0.76 h of speech, 1,234 utterances (`data/an4/train.jsonl`) |",
+        "| copies at speeds | 0.9, 1 |",
+        "| epochs | 12 of at most 12; weights averaged over epochs 11–12 |",
+        "| time | 3.3 minutes on a processor, 2 threads, float32 |",
+        "| dev WER / CER, greedy | 12.35 % / 4.00 % |",
+        "| seed | 7 |",
+    ):
+        assert words in card
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], "chosen: the settings, by whoever wrote the config. Results"),
+        (["train.average_over=best"], "by whoever wrote the config, the epochs to average. Results"),
+        (["train.patience=3", "train.average_over=best"], "config, when to stop, the epochs to average. Results"),
+    ],
+)
+def test_it_says_what_the_dev_set_decided(overrides: list[str], words: str) -> None:
+    assert words in model_card(tiny_config(*overrides), 1, 1, TRAINED)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "listed"), [([7], "epochs 7 |"), ([2, 5, 6], "epochs 2, 5, 6 |"), ([4, 5], "4–5 |")]
+)
+def test_the_averaged_epochs(epochs: list[int], listed: str) -> None:
+    assert listed in model_card(tiny_config(), 1, 1, TRAINED | {"averaged": epochs})
