@@ -49,17 +49,17 @@ def test_an_hour_of_a_large_corpus_is_enough(features: Features, utterances: lis
     def statistics(seed: int) -> torch.Tensor:
         return corpus_statistics(features, long, seed)[0]
 
+    def noise(utterance: Utterance, rate: int) -> np.ndarray:
+        read.append(utterance.id)
+        return np.random.default_rng(int(utterance.id[-3:])).normal(0, 0.1, 2000).astype(np.float32)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("asr.cmvn.read_utterance", lambda one, rate: read.append(one.id) or _noise(one.id))
+        patch.setattr("asr.cmvn.read_utterance", noise)
         first = statistics(1)
         assert len(read) == 2
         assert torch.equal(statistics(1), first)
         assert read[:2] == read[2:]
         assert not all(torch.equal(statistics(seed), first) for seed in range(2, 6))
-
-
-def _noise(name: str) -> np.ndarray:
-    return np.random.default_rng(int(name[-3:])).normal(0, 0.1, 2000).astype(np.float32)
 
 
 def test_statistics_of_speakers(features: Features, utterances: list[Utterance]) -> None:

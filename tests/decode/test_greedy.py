@@ -61,7 +61,7 @@ def test_repeats_need_a_blank_between() -> None:
 
 def test_times_confidences_and_score(tokenizer: Tokenizer) -> None:
     log_probs = _certain([0, 2, 2, 0, 3, 1, 0, 4, 4, 4], 5)  # _ a a _ b ␣ _ c c c
-    log_probs[2] = _certain([2], 5, probability=0.4)[0]
+    log_probs[1] = _certain([2], 5, probability=0.4)[0]
     hypothesis = greedy(log_probs, 0, tokenizer, frame_seconds=0.03)
     assert hypothesis.text == "ab c"
     first, second = hypothesis.words

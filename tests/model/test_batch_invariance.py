@@ -71,7 +71,9 @@ def test_a_batch_gives_what_its_utterances_give_alone(
         assert log_probs.shape[1] == length == int(own)
         torch.testing.assert_close(row[:length], log_probs[0], atol=1e-5, rtol=0)
     batch_loss = ctc_loss(together, lengths, labels).sum()
-    single_loss = torch.cat([ctc_loss(*one, [spelt]) for one, spelt in zip(alone, labels, strict=True)]).sum()
+    single_loss = torch.cat(
+        [ctc_loss(one, own, [spelt]) for (one, own), spelt in zip(alone, labels, strict=True)]
+    ).sum()
     torch.testing.assert_close(batch_loss, single_loss, atol=1e-5, rtol=1e-5)
     expected = _gradients(model, single_loss)
     for name, gradient in _gradients(model, batch_loss).items():

@@ -134,7 +134,7 @@ def test_a_failed_write_keeps_what_was_there(path: Path, monkeypatch: pytest.Mon
     assert [one.name for one in path.parent.iterdir()] == ["latest.pt"]
 
 
-HISTORY = [
+HISTORY: list[dict[str, float]] = [
     {"epoch": epoch, "dev_wer": wer, "dev_cer": cer, "dev_loss": loss}
     for epoch, wer, cer, loss in [(1, 9, 9, 9), (2, 5, 4, 3), (3, 5, 4, 2), (4, 5, 3, 9), (5, 6, 1, 1), (6, 5, 4, 3)]
 ]

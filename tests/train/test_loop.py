@@ -87,6 +87,8 @@ def test_augmentation_depends_on_seed_epoch_utterance_and_copy_not_on_the_batch(
         assert torch.equal(alone == 0, together[index] == 0)
     assert not torch.equal(together[0] == 0, masked(items, epoch=5)[0] == 0)
     assert (together[0] == 0).any()
+    bands = [[(masked([Item(n, copy, 1.0)], 4)[0] == 0).all(dim=0).tolist() for copy in (0, 1)] for n in range(6)]
+    assert any(first != second for first, second in bands)
 
 
 def test_the_largest_gradient_norm_is_kept(manifests: tuple[Path, Path]) -> None:

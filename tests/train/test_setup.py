@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import Tensor
 
 from asr.errors import AsrError
 from asr.files import read_text, write_text
@@ -16,6 +17,7 @@ from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import load_model
 from asr.train import setup
 from asr.train.checkpoint import average_epochs
+from asr.train.load import Batch
 from asr.train.loop import Trainer
 from asr.train.setup import Trained, train_model
 from tests.tones import RATE, learned, tiny_config, write_tones
@@ -209,11 +211,14 @@ def test_the_probe_changes_nothing(
 
 def test_the_probe_takes_the_batch_that_needs_most(manifests: tuple[Path, Path], tmp_path: Path) -> None:
     sizes: list[int] = []
+    losses = Trainer.losses
+
+    def note(self: Trainer, batch: Batch) -> Tensor:
+        sizes.append(sum(map(len, batch.waveforms)))
+        return losses(self, batch)
+
     with pytest.MonkeyPatch.context() as patch:
-        losses = Trainer.losses
-        patch.setattr(
-            Trainer, "losses", lambda self, batch: sizes.append(sum(map(len, batch.waveforms))) or losses(self, batch)
-        )
+        patch.setattr(Trainer, "losses", note)
         _train(manifests, tmp_path / "run", "train.batch_seconds=3")
     assert sizes[0] < sizes[1]
     assert sizes[1] >= 0.8 * max(sizes)
