@@ -1,0 +1,47 @@
+"""Every figure that a README gives is the one on its receipt, and every receipt is complete and quoted."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from asr.score.receipt import KEYS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECEIPTS = sorted(ROOT.glob("recipes/*/results/*.json"))
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md"))]
+_ROW = re.compile(r"^\|.*\]\(([^)]*results/[^)]*\.json)\).*$", re.MULTILINE)
+
+
+def rows() -> list[tuple[Path, str, Path]]:
+    return [
+        (readme, match[0], (readme.parent / match[1]).resolve())
+        for readme in READMES
+        for match in _ROW.finditer(readme.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize("receipt", RECEIPTS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_a_receipt_is_complete_and_its_recipe_quotes_it(receipt: Path) -> None:
+    fields = json.loads(receipt.read_text(encoding="utf-8"))
+    assert [key for key in KEYS if key not in fields] == []
+    assert fields["commit"] and not fields["commit"].endswith("+"), "decoded with uncommitted changes in asr/"
+    assert "/" not in fields["manifest"][:1] and "/" not in fields["model"][:1], "a path of one machine"
+    quoted = {path for readme, _, path in rows() if readme.parent == receipt.parent.parent}
+    assert receipt in quoted
+
+
+@pytest.mark.parametrize(("readme", "row", "receipt"), rows(), ids=lambda value: getattr(value, "stem", None))
+def test_a_row_says_what_its_receipt_says(readme: Path, row: str, receipt: Path) -> None:
+    fields = json.loads(receipt.read_text(encoding="utf-8"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert f"{fields['wer']:.2f} %" in cells, row
+    assert f"{fields['wer_low']:.2f}–{fields['wer_high']:.2f}" in cells, row
+    assert f"{fields['train_minutes']:.1f}" in cells, row
+
+
+def test_there_are_receipts() -> None:
+    assert {path.parent.parent.name for path in RECEIPTS} >= {"spoken-digits", "yesno", "fsdd", "an4"}
