@@ -87,9 +87,14 @@ def peak_memory_mb() -> float:
 
 
 def available_memory_mb() -> float | None:
-    """Memory that is free for this process [MB]; None where the system does not tell."""
+    """Memory that is free for this process, a container's limit minded [MB]; None where the system does not tell."""
     free = _kilobytes("/proc/meminfo", "MemAvailable:")
-    return None if free is None else free / 1e3
+    if free is None:
+        return None
+    with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        return min(free / 1e3, (limit - used) / 1e6)
+    return free / 1e3
 
 
 def _kilobytes(table: str, name: str) -> int | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from asr.cmvn import corpus_statistics, speaker_statistics
 from asr.config import Config
 from asr.errors import AsrError
-from asr.files import sha256
+from asr.files import make_folder, sha256
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model, save_model
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
@@ -153,7 +153,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         print(f"{out / 'model'}: is trained already", flush=True)
         return Trained(out / "model", finished["failed"], finished)
     utterances, judges = read_manifest(train), read_manifest(dev)
-    _make_folder(out)
+    make_folder(out)
     tokenizer = _make_tokenizer(config, utterances, judges)
     torch.manual_seed(config.seed)
     model = AcousticModel(config, len(tokenizer))
@@ -182,13 +182,6 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     return _finish(
         trainer, development, tokenizer, out, fingerprint, rejected | rejected_dev, (train, dev), source, bfloat16
     )
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AsrError(f"{out}: the folder could not be made ({error.strerror or error})") from error
 
 
 def _unaugmented(config: Config) -> Config:

@@ -142,7 +142,7 @@ def test_a_manifest_that_cannot_be_used(
 
 def test_an_output_folder_that_cannot_be_made(manifests: tuple[Path, Path], tmp_path: Path) -> None:
     write_text(tmp_path / "file", "in the way")
-    with pytest.raises(AsrError, match="run: the folder could not be made"):
+    with pytest.raises(AsrError, match="run: not a folder that can be written to"):
         _train(manifests, tmp_path / "file" / "run")
 
 
