@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from asr.errors import AsrError
 from asr.files import replacing
 
+THREADS = "number of threads"  # the fingerprint's only part that is not about what is learned, only about rounding
 _DAMAGE = (
     RuntimeError,
     KeyError,
@@ -109,6 +110,11 @@ def load_checkpoint(
         raise AsrError(f"{path}: could not be read ({error.strerror or error})") from error
     except _DAMAGE as error:
         raise AsrError(f"{path}: a damaged checkpoint; delete it to begin anew") from error
+    if differing == [THREADS]:
+        raise AsrError(
+            f"{path}: was written by a run with --threads {stored.get(THREADS)}, and sums come out otherwise with "
+            f"{fingerprint[THREADS]}; give that --threads to go on, or delete this folder to begin anew"
+        )
     raise AsrError(
         f"{path}: was written by a run with another {' and '.join(differing)}; "
         "train into another --out, or delete this folder to begin anew"

@@ -20,7 +20,7 @@ from asr.model.acoustic import AcousticModel, load_model, save_model
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
 from asr.train.card import model_card
-from asr.train.checkpoint import average_epochs, epochs_to_average, load_checkpoint
+from asr.train.checkpoint import THREADS, average_epochs, epochs_to_average, load_checkpoint
 from asr.train.evaluate import Development
 from asr.train.load import load_batch
 from asr.train.loop import Trainer, run
@@ -57,7 +57,7 @@ def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
         "config": json.dumps(config.model_dump(exclude={"train": {"checkpoint_minutes"}}), sort_keys=True),
         "training manifest": sha256(train),
         "dev manifest": sha256(dev),
-        "number of threads": str(torch.get_num_threads()),
+        THREADS: str(torch.get_num_threads()),
     }
 
 
@@ -66,10 +66,12 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     if not (folder / "SHA256SUMS").exists():
         return None
     recogniser = load_model(folder)
-    if recogniser.trained.get("fingerprint") == fingerprint:
+    former = recogniser.trained.get("fingerprint") or {}
+    differing = [name for name, value in fingerprint.items() if name != THREADS and former.get(name) != value]
+    if not differing:
         return recogniser.trained
     raise AsrError(
-        f"{folder}: holds a model that was trained with another config, other manifests or another number of threads; "
+        f"{folder}: holds a model that was trained with another {' and '.join(differing)}; "
         "train into another --out, or delete that folder"
     )
 

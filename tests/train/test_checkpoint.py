@@ -10,6 +10,7 @@ from torch import nn
 
 from asr.errors import AsrError
 from asr.train.checkpoint import (
+    THREADS,
     Progress,
     average_epochs,
     epochs_to_average,
@@ -19,7 +20,7 @@ from asr.train.checkpoint import (
     save_epoch,
 )
 
-MARK = {"config": "{}", "training manifest": "a", "dev manifest": "b", "number of threads": "1"}
+MARK = {"config": "{}", "training manifest": "a", "dev manifest": "b", THREADS: "1"}
 PROGRESS = Progress(epoch=2, group=3, step=17, loss=1.5, failed={"u": "gone"}, history=[{"epoch": 1, "dev_wer": 3.0}])
 
 
@@ -66,7 +67,12 @@ def test_it_is_read_without_running_code(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "broken-in").exists()
 
 
-@pytest.mark.parametrize("what", ["config", "training manifest", "dev manifest", "number of threads"])
+def test_of_a_run_with_other_threads(path: Path) -> None:
+    with pytest.raises(AsrError, match=r"with --threads 1, .* with 2; give that --threads to go on"):
+        load_checkpoint(path, MARK | {THREADS: "2"}, *_run())
+
+
+@pytest.mark.parametrize("what", ["config", "training manifest", "dev manifest"])
 def test_of_another_run(path: Path, what: str) -> None:
     with pytest.raises(AsrError, match=f"was written by a run with another {what}; train into another --out"):
         load_checkpoint(path, MARK | {what: "another"}, *_run())
