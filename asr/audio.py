@@ -53,25 +53,26 @@ def _open(path: Path) -> soundfile.SoundFile:
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        if not path.exists():
-            raise AsrError(f"{path}: there is no such file") from error
-        if path.is_dir():
-            raise AsrError(f"{path}: is a folder, not an audio file") from error
-        try:
-            empty = path.stat().st_size == 0
-            path.open("rb").close()
-        except OSError as refused:
-            raise AsrError(f"{path}: could not be read ({refused.strerror})") from refused
-        reason = (
-            "the file is empty (0 bytes)" if empty else "not audio that libsndfile reads; convert it to WAV or FLAC"
-        )
-        raise AsrError(f"{path}: {reason}") from error
+        raise AsrError(f"{path}: {_why_not_opened(path)}") from error
     try:
         _check_complete(file, path)
     except AsrError:
         file.close()
         raise
     return file
+
+
+def _why_not_opened(path: Path) -> str:
+    try:
+        if path.is_dir():
+            return "is a folder, not an audio file"
+        empty = path.stat().st_size == 0
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file"
+    except OSError as refused:
+        return f"could not be read ({refused.strerror})"
+    return "the file is empty (0 bytes)" if empty else "not audio that libsndfile reads; convert it to WAV or FLAC"
 
 
 def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
@@ -213,11 +214,11 @@ def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> f
         return frames / file.samplerate
 
 
-def resample(samples: np.ndarray, rate: float, to: float, quality: str = "HQ") -> np.ndarray:
+def resample(samples: np.ndarray, rate: float, to: float) -> np.ndarray:
     """Band-limited resampling (soxr). Float32, shape (samples,) → shape (samples · to / rate,)."""
     if rate == to:
         return np.ascontiguousarray(samples, dtype=np.float32)
-    return soxr.resample(np.ascontiguousarray(samples, dtype=np.float32), rate, to, quality=quality)
+    return soxr.resample(np.ascontiguousarray(samples, dtype=np.float32), rate, to, quality="HQ")
 
 
 def check_duration(utterance: Utterance, info: AudioInfo) -> None:

@@ -19,18 +19,17 @@ if TYPE_CHECKING:
 LARGEST_SHARE = 5
 
 
-def generator(seed: int, epoch: int, utterance: str | int, copy: int) -> np.random.Generator:
+def generator(seed: int, epoch: int, utterance: str, copy: int) -> np.random.Generator:
     """A generator of its own for one copy of one utterance in one epoch, whatever else is drawn and in whatever order.
 
     Args:
         seed: of the training run.
         epoch: counted from any start, not negative.
-        utterance: its id (hashed, the same in every process) or a number.
+        utterance: its id.
         copy: which of the epoch's copies of the utterance, as there is one for each speed.
     """
-    if isinstance(utterance, str):
-        utterance = int.from_bytes(hashlib.blake2b(utterance.encode(), digest_size=8).digest(), "little")
-    return np.random.default_rng(np.random.SeedSequence([seed, epoch, utterance, copy]))
+    number = int.from_bytes(hashlib.blake2b(utterance.encode(), digest_size=8).digest(), "little")
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch, number, copy]))
 
 
 def _ratio(factor: float) -> Fraction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def corpus_statistics(features: Features, utterances: Sequence[Utterance], seed:
 
 
 def speaker_statistics(features: Features, utterances: Sequence[Utterance]) -> dict[str, Tensor]:
-    """Mean and standard deviation of each speaker's features, shape (2, F), by `speaker_key`."""
+    """Mean and standard deviation of each speaker's features, shape (2, F), by `speaker_key`; NaN if none is of use."""
     by_speaker: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         by_speaker.setdefault(speaker_key(utterance), []).append(utterance)
@@ -56,8 +57,8 @@ def speaker_statistics(features: Features, utterances: Sequence[Utterance]) -> d
     for speaker, spoken in by_speaker.items():
         try:
             statistics[speaker] = torch.stack(estimate_cmvn(_raw(features, spoken)))
-        except AsrError:  # nothing of theirs can be read, so nothing of theirs will be normalised
-            continue
+        except AsrError:  # nothing of theirs is of use; what is no number makes each a failure that is named
+            statistics[speaker] = torch.full((2, features.dimension), math.nan)
     return statistics
 
 

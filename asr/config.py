@@ -189,7 +189,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         fields = yaml.load(read_text(path), Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-01 is YAML for a date, but there is none
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UsageError(f"{where}: not YAML ({getattr(error, 'problem', error)})") from error
@@ -206,7 +206,7 @@ def _override(fields: dict[str, Any], assignment: str) -> None:
         raise UsageError(f"{assignment!r}: an override is written key=value, as in train.epochs=5")
     try:
         value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{assignment!r}: the value is not YAML") from error
     *parents, leaf = key.split(".")
     for parent in parents:

@@ -186,13 +186,15 @@ def from_table(
                 found.skipped.append(Skipped(where, f"has {len(row)} columns, the header has {len(header)}"))
                 continue
             name, said, who = (None if place is None else row[place].strip() for place in places)
-            if not name or "\0" in name:
+            if not name or "\0" in name or not Path(name).name:
                 found.skipped.append(Skipped(where, "names no audio file"))
             elif name in seen:
                 found.skipped.append(Skipped(where, f"{name} stands on line {seen[name]} already"))
             else:
                 seen[name] = reader.line_num
-                path = next((base / name for base in bases if (base / name).is_file()), bases[0] / name)
+                # Path.is_file would raise for what is too long to be a name: a sentence, where the column is wrong.
+                paths = [base / name for base in bases]
+                path = next((place for place in paths if os.path.isfile(place)), paths[0])  # noqa: PTH113
                 spoken_by = "_".join(who.split()) if who else None
                 parts = [part for part in Path(name).with_suffix("").parts if part not in ("/", ".", "..")]
                 found.candidates.append(Candidate(_id(parts), path, said or "", where, spoken_by))
@@ -230,7 +232,9 @@ def _kaldi_recordings(folder: Path) -> dict[str, Path]:
                 "write its output to a file and name that"
             )
         path = Path(value)
-        recordings[key] = folder / path if not path.exists() and (folder / path).exists() else path
+        # Path.exists would raise for what is too long to be a name.
+        elsewhere = not os.path.exists(path) and os.path.exists(folder / path)  # noqa: PTH110
+        recordings[key] = folder / path if elsewhere else path
     return recordings
 
 

@@ -83,7 +83,7 @@ def _parse(line: str, where: str, folder: Path) -> Utterance:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
             raise AsrError(f"{where}: {name!r} must be a number of seconds that is not negative, this is {value!r}")
     audio, offset = fields["audio_filepath"], fields.get("offset")
-    if not audio or "\0" in audio:
+    if not Path(audio).name or "\0" in audio:
         raise AsrError(f"{where}: 'audio_filepath' must name a file, this is {audio!r}")
     name = fields.get("id") or _default_id(audio, offset)
     if len(name.split()) != 1:

@@ -47,7 +47,7 @@ def available_threads() -> int:
 
 
 def set_up(device: str, threads: int = 0) -> torch.device:
-    """Prepares the process for work with tensors: allocator, threads (0: every core), determinism, device.
+    """Prepares the process for work with tensors: allocator, threads (0: every core), full float32 on CUDA, device.
 
     Raises:
         UsageError: there is no such device here.
@@ -79,26 +79,28 @@ def bfloat16_is_fast(device: torch.device) -> bool:
 
 def peak_memory_mb() -> float:
     """Most memory this process has held at once [MB]."""
-    own = _kilobytes("/proc/self/status", "VmHWM:")
+    own = _number("/proc/self/status", "VmHWM:")
     if own is not None:  # a process starts with the peak of the one that started it in its ru_maxrss
-        return round(own / 1e3, 1)
+        return round(own * 1024 / 1e6, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def available_memory_mb() -> float | None:
     """Memory that is free for this process, a container's limit minded [MB]; None where the system does not tell."""
-    free = _kilobytes("/proc/meminfo", "MemAvailable:")
+    free = _number("/proc/meminfo", "MemAvailable:")
     if free is None:
         return None
     with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-        return min(free / 1e3, (limit - used) / 1e6)
-    return free / 1e3
+        # Cached files count as used, though they make room at once; recordings that were read soon fill a container.
+        cached = sum(_number("/sys/fs/cgroup/memory.stat", f"{kind}_file ") or 0 for kind in ("active", "inactive"))
+        return min(free * 1024 / 1e6, (limit - used + cached) / 1e6)
+    return free * 1024 / 1e6
 
 
-def _kilobytes(table: str, name: str) -> int | None:
-    """A line of one of Linux's tables; None where there is no such table or line."""
+def _number(table: str, name: str) -> int | None:
+    """The number on a line of one of Linux's tables; None where there is no such table or line."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path(table).read_text().splitlines():
             if line.startswith(name):
@@ -131,8 +133,8 @@ def commit() -> str | None:
         return None
 
 
-def machine() -> dict[str, object]:
-    """The receipt's fields about the machine and its software: cpu, threads, gpu, versions, commit."""
+def machine(device: torch.device) -> dict[str, object]:
+    """The receipt's fields about the machine and its software: cpu, threads, gpu (if used), versions, commit."""
     import numpy
     import soundfile
     import torch
@@ -149,7 +151,7 @@ def machine() -> dict[str, object]:
     return {
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "versions": versions,
         "commit": commit(),
     }

@@ -5,7 +5,7 @@
 #   KEY=VALUE                  overrides of the config, as in train.epochs=5
 #
 # A stage that is done leaves a marker that holds its exit status and its command; the same command is not repeated,
-# unless the stage before it was run again since.
+# unless the stage before it was run again since, or the config was edited.
 usage="usage: $0 ${arguments:-}[--stage A] [--stop-stage B] [--seed N] ${options:-}[KEY=VALUE ...]"
 wrong_usage() { echo "$usage" >&2; exit 2; }
 
@@ -15,6 +15,7 @@ while [ $# -gt 0 ]; do
         --stage) first=${2:-}; shift 2 || wrong_usage ;;
         --stop-stage) last=${2:-}; shift 2 || wrong_usage ;;
         --seed) seed=${2:-}; shift 2 || wrong_usage ;;
+        seed=*) seed=${1#*=}; shift ;;
         -h | --help) echo "$usage"; exit 0 ;;
         *) if [[ $1 =~ ^[a-z_.]+= ]]; then overrides+=("$1"); else rest+=("$1"); fi; shift ;;
     esac
@@ -22,6 +23,7 @@ done
 for number in "$first" "$last" "$seed"; do
     case $number in '' | *[!0-9]*) wrong_usage ;; esac
 done
+overrides=("seed=$seed" ${overrides[@]+"${overrides[@]}"})  # never empty: bash 3.2 takes an empty array for an unset one
 if [ ${#rest[@]} -gt 0 ] && [ -z "${arguments:-}${options:-}" ]; then wrong_usage; fi
 
 here=$PWD
@@ -34,7 +36,7 @@ command -v asr > /dev/null || { echo "the command asr is not installed: pip inst
 # stage NUMBER PRODUCT COMMAND...: the product is what the command writes last. A command that fails but has written it
 # (exit status 1: some utterances failed, the rest is there) does not stop the recipe, which returns 1 at its end.
 stage() {
-    local number=$1 product=$2 folder marker before=$previous command was code=0
+    local number=$1 product=$2 folder marker before=$previous command was word code=0
     shift 2
     folder=$(dirname "$product")
     marker=$folder/.$(basename "$product").done
@@ -42,6 +44,9 @@ stage() {
     if [ "$number" -lt "$first" ] || [ "$number" -gt "$last" ]; then return 0; fi
     printf -v command '%q ' "$@"
     was=$(cat "$marker" 2> /dev/null || true)
+    for word in "$@"; do
+        if [[ $word = *.yaml && $word -nt $marker ]]; then was=; fi
+    done
     if [ -e "$product" ] && [ "${was#* }" = "$command" ] && [ ! "$before" -nt "$marker" ]; then
         echo "stage $number: done already ($product)"
         if [ "${was%% *}" -ne 0 ]; then status=1; fi

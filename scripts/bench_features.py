@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from torchaudio.compliance import kaldi
 from asr.audio import read_audio
 from asr.config import FeatureConfig
 from asr.features import FULL_SCALE, Features
+from asr.runtime import cpu_name
 
 RATE = 16000
 MELS = 80
@@ -91,14 +91,6 @@ def times_real_time(extract: Extract, utterances: list[np.ndarray], threads: int
     return sum(map(len, utterances)) / RATE / (time.perf_counter() - start)
 
 
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def load() -> str:
     return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
 
@@ -111,7 +103,7 @@ def main() -> None:
     utterances, what = speech(arguments.minutes)
     seconds = sum(map(len, utterances)) / RATE
     print(f"{what}, {seconds:.0f} s, {MELS} mel bands at {RATE} Hz; × real time")
-    print(f"{processor()}, {os.cpu_count()} cores, load average before: {load()}\n")
+    print(f"{cpu_name()}, {os.cpu_count()} cores, load average before: {load()}\n")
     systems: list[tuple[str, Extract, int]] = [
         ("asr.features, 1 thread", ours(), 1),
         ("asr.features, 2 threads", ours(), 2),

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 260, 48, 90, 16, 40
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 660, 260, 48, 112, 16, 40
 # Readable on a light page and on a dark one.
 CURVES = {"dev_wer": ("dev WER", "#d9534f"), "dev_cer": ("dev CER", "#3b82c4")}
 INK = "#888888"

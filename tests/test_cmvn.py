@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_left_to_whoever_reads_it_next(
     broken = [replace(one, audio=tmp_path / "none.wav", speaker="carl") for one in utterances[:1]]
     expected = corpus_statistics(features, utterances[1:], seed=1)[0]
     torch.testing.assert_close(corpus_statistics(features, broken + utterances[1:], seed=1)[0], expected)
-    assert "speaker carl" not in speaker_statistics(features, broken + utterances[1:])
+    assert speaker_statistics(features, broken + utterances[1:])["speaker carl"].isnan().all()
     with pytest.raises(AsrError, match="mean and variance cannot be estimated"):
         corpus_statistics(features, broken, seed=1)
 

@@ -169,7 +169,9 @@ def test_an_override_is_yaml(assignment: str, value: object) -> None:
     assert getattr(getattr(read_config(None, [assignment]), section), name) == value
 
 
-@pytest.mark.parametrize("assignment", ["train.epochs", "=5", "seed.more=1", "train.epochs=[", "seed=1=2"])
+@pytest.mark.parametrize(
+    "assignment", ["train.epochs", "=5", "seed.more=1", "train.epochs=[", "seed=1=2", "seed=2024-13-01"]
+)
 def test_a_malformed_override(assignment: str) -> None:
     with pytest.raises(UsageError, match=assignment.split("=")[0].replace("[", r"\[") or "key=value") as caught:
         read_config(None, ["seed=3", assignment])

@@ -185,6 +185,14 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
             from_table(tmp_path / "t.csv", ",")
 
 
+def test_what_cannot_be_the_name_of_a_file_is_skipped_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,text\n.,x\n" + 300 * "x" + ",y\n")
+    utterances, skipped = checked(from_table(tmp_path / "t.csv", ","))
+    assert not utterances
+    assert skipped[f"{tmp_path / 't.csv'}:2"] == "names no audio file"
+    assert "File name too long" in skipped[f"{tmp_path / 't.csv'}:3"]
+
+
 def kaldi(folder: Path, **files: str) -> Path:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():

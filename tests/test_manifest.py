@@ -66,6 +66,7 @@ def test_nemo_manifests_work_unchanged(tmp_path: Path) -> None:
         ('{"audio_filepath": "a.wav", "duration": null, "text": "x"}', "'duration' is missing"),
         ('{"audio_filepath": "", "duration": 1, "text": "x"}', "must name a file"),
         ('{"audio_filepath": "a\\u0000.wav", "duration": 1, "text": "x"}', "must name a file"),
+        ('{"audio_filepath": ".", "duration": 1, "text": "x"}', "must name a file"),
         ('{"audio_filepath": 5, "duration": 1, "text": "x"}', "'audio_filepath' must be a string"),
         ('{"audio_filepath": "a.wav", "duration": "1", "text": "x"}', "'duration' must be a number"),
         ('{"audio_filepath": "a.wav", "duration": NaN, "text": "x"}', "'duration' must be a number"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_a_device_that_there_is_not(device: str) -> None:
 
 
 def test_the_machine_in_a_receipt() -> None:
-    fields = runtime.machine()
+    fields = runtime.machine(torch.device("cpu"))
     assert list(fields) == ["cpu", "threads", "gpu", "versions", "commit"]
     assert fields["cpu"]
     versions = fields["versions"]
@@ -81,3 +82,14 @@ def test_memory() -> None:
     assert 150 < float(done.stdout) < 260  # 200 MB
     free = runtime.available_memory_mb()
     assert free is None or free > 10
+
+
+def test_cached_files_leave_a_container_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {
+        "/proc/meminfo": "MemAvailable: 64000000 kB\n",
+        "/sys/fs/cgroup/memory.max": "8000000000\n",
+        "/sys/fs/cgroup/memory.current": "7900000000\n",
+        "/sys/fs/cgroup/memory.stat": "anon 900000000\ninactive_file 5000000000\nactive_file 2000000000\n",
+    }
+    monkeypatch.setattr(Path, "read_text", lambda self: tables[str(self)])
+    assert runtime.available_memory_mb() == pytest.approx(7100)

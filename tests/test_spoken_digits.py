@@ -22,7 +22,7 @@ from asr.corpora.spoken_digits import ACCENTS, RATE, UTTERANCES, VARIANTS, WORDS
 from asr.errors import AsrError, UsageError
 from asr.manifest import Utterance, read_manifest
 
-espeakng_loader = pytest.importorskip("espeakng_loader", reason="needs the extra: pip install 'asr[demo]'")
+espeakng_loader = pytest.importorskip("espeakng_loader", reason="needs the extra: pip install '.[demo]'")
 VARIANT_FILES = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
 FEW = {"train": 12, "dev": 4, "test": 6}
 
@@ -125,7 +125,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(corpus: Path, 
 def test_the_bytes_do_not_depend_on_how_the_work_is_shared(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spoken_digits, "_processors", lambda: 1)
+    monkeypatch.setattr(spoken_digits, "available_threads", lambda: 1)
     generate(tmp_path, 1, FEW)
     assert contents(tmp_path) == contents(corpus)
 
@@ -252,7 +252,7 @@ def test_text_without_sound_is_refused() -> None:
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(AsrError, match=r"pip install 'asr\[demo\]'"):
+    with pytest.raises(AsrError, match=r"pip install espeakng-loader"):
         espeak.open_espeak.__wrapped__()
 
 

@@ -41,7 +41,8 @@ def download(
 
     if name == "librispeech":
         if parts not in librispeech.ARCHIVES:
-            raise UsageError(f"librispeech needs --parts {'|'.join(librispeech.ARCHIVES)}, not {parts!r}")
+            seen = "" if parts is None else f", not {parts!r}"
+            raise UsageError(f"librispeech needs --parts {'|'.join(librispeech.ARCHIVES)}{seen}")
         archives = librispeech.ARCHIVES[parts]
     elif parts is not None:
         raise UsageError(f"--parts is for librispeech, {name} is one piece")

@@ -10,6 +10,10 @@ import typer
 
 from asr.cli.main import run
 
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
 
 def transcribe_audio(
     files: list[Path] = typer.Argument(..., metavar="FILE...", help="Recordings, of any format libsndfile reads."),
@@ -49,5 +53,8 @@ def transcribe_audio(
         raise typer.Exit(1)
 
 
+app.command()(transcribe_audio)
+
+
 def main() -> None:
-    run(lambda: typer.run(transcribe_audio))
+    run(app)

@@ -75,7 +75,7 @@ class Espeak:
             self._library = ctypes.CDLL(str(library))
         except OSError as error:
             raise AsrError(
-                f"{library}: could not be loaded ({error}); reinstall with pip install 'asr[demo]'"
+                f"{library}: could not be loaded ({error}); pip install --force-reinstall espeakng-loader"
             ) from error
         self._declare()
         # The variants that speak through the synthesiser "SpeechPlayer" (klatt 6) draw their breath from C's rand().
@@ -84,7 +84,7 @@ class Espeak:
         self._blocks: list[np.ndarray] = []
         self.rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _DO_NOT_EXIT)
         if self.rate <= 0:  # -1 by the header; 0 where the data were not found
-            raise AsrError(f"{data}: eSpeak NG could not read its data; reinstall with pip install 'asr[demo]'")
+            raise AsrError(f"{data}: eSpeak NG could not read its data; pip install --force-reinstall espeakng-loader")
         # The library keeps a bare pointer: were the callback not held here, Python would free it.
         self._callback = _Callback(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
@@ -161,6 +161,6 @@ def open_espeak() -> Espeak:
         import espeakng_loader
     except ImportError as error:
         raise AsrError(
-            "speech synthesis needs the package espeakng-loader (eSpeak NG, GPL): pip install 'asr[demo]'"
+            "speech synthesis needs the package espeakng-loader (eSpeak NG, GPL): pip install espeakng-loader"
         ) from error
     return Espeak(Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path()))

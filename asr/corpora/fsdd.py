@@ -1,4 +1,4 @@
-"""Free Spoken Digit Dataset: English digits, six speakers, 50 takes of each. 8 kHz, 25 minutes, CC BY-SA 4.0."""
+"""Free Spoken Digit Dataset: English digits, six speakers, 50 takes of each. 8 kHz, 22 minutes, CC BY-SA 4.0."""
 
 from __future__ import annotations
 

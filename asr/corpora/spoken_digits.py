@@ -3,7 +3,7 @@
 Many voices, accents, rates and pitches, silence around the speech, and a little background noise. **No voice variant
 and no accent of the test set is in the training set**; variants that share a table of formants count as one voice and
 stay together. The speech comes from eSpeak NG, which is under the GPL (version 3 or later) and therefore an extra:
-``pip install 'asr[demo]'``.
+``pip install '.[demo]'``.
 
 Left out of the package's 104 variants:
 
@@ -22,7 +22,6 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -39,6 +38,7 @@ from asr.corpora.espeak import Espeak, Voice, open_espeak
 from asr.errors import AsrError, UsageError
 from asr.files import read_text, sha256, write_text
 from asr.manifest import Utterance, write_manifest
+from asr.runtime import available_threads
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 16000  # [Hz]
@@ -217,10 +217,6 @@ def _write_all(shards: list[Shard], processes: int) -> list[Utterance]:
     return written
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _audio_files(audio: Path, split: str) -> list[Path]:
     return list((audio / split).glob(f"{split}-[0-9][0-9][0-9][0-9][0-9].wav"))
 
@@ -255,7 +251,7 @@ def generate(out: Path, seed: int, utterances: Mapping[str, int]) -> dict[str, P
                 stale.unlink()
     except OSError as error:
         raise AsrError(f"{out}: could not be written ({error.strerror or error})") from error
-    written = _write_all(list(_shards(audio, seed, utterances)), _processors())
+    written = _write_all(list(_shards(audio, seed, utterances)), available_threads())
     for split, manifest in manifests.items():
         write_manifest(manifest, [one for one in written if one.id.startswith(f"{split}-")])
     write_text(out / _MARKER, json.dumps(settings, indent=2) + "\n")

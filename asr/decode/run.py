@@ -92,20 +92,22 @@ def decode_to_folder(
         "manifest_sha256": sha256(manifest),
         "model": model.as_posix(),
         "command": command,
+        "hypotheses_sha256": sha256(out / "hyp.jsonl"),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **_about(recogniser),
+        **_about(recogniser, device),
     }
     write_text(out / "decode.json", json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")
     return failed
 
 
-def _about(recogniser: Recogniser) -> dict[str, object]:
+def _about(recogniser: Recogniser, device: torch.device) -> dict[str, object]:
     """The receipt's fields about the model and this process."""
     return {
         **{name: recogniser.trained.get(name) for name in _FROM_TRAINING},
+        "train_commit": recogniser.trained.get("commit"),
         "config": recogniser.trained.get("config"),
         "seed": recogniser.model.config.seed,
         "model_sha256": recogniser.sha256,
         "peak_memory_mb": peak_memory_mb(),
-        **machine(),
+        **machine(device),
     }

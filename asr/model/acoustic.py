@@ -71,7 +71,7 @@ class AcousticModel(nn.Module):
     @property
     def frame_seconds(self) -> float:
         """How far apart two encoder frames are [s]."""
-        return self.encoder.factor * self.config.features.frame_shift / 1000
+        return self.encoder.factor * self.features.shift_samples / self.config.features.rate
 
     @property
     def parameters_count(self) -> int:

@@ -34,6 +34,7 @@ KEYS = (
     "peak_memory_mb",
     "train_minutes",
     "train_audio_hours",
+    "train_commit",
     "parameters",
     "seed",
     "cpu",
@@ -75,15 +76,16 @@ def _in_order(fields: Mapping[str, object]) -> dict[str, object]:
 def write_report(folder: Path, result: Result, manifest: Path, hypotheses: Path) -> None:
     """Writes ``report.txt``, ``ref.trn``, ``hyp.trn`` and the receipt ``result.json``.
 
-    What is not the score's comes from ``decode.json`` beside the hypotheses or, without it, from the receipt that
-    stands in ``folder`` already. The manifest that a receipt names is the one that was scored against.
+    What is not the score's comes from ``decode.json`` beside the hypotheses, if it is of these very hypotheses. The
+    manifest that a receipt names is the one that was scored against.
 
     Raises:
-        AsrError: ``decode.json`` or the former receipt is not a JSON object, or a file could not be written.
+        AsrError: ``decode.json`` is not a JSON object or tells of other hypotheses, or a file could not be written.
     """
-    decoded, former = hypotheses.parent / "decode.json", folder / "result.json"
-    source = next((path for path in (decoded, former) if path.exists()), None)
-    fields = read_fields(source) if source else {}
+    decoded = hypotheses.parent / "decode.json"
+    fields = read_fields(decoded) if decoded.exists() else {}
+    if fields.pop("hypotheses_sha256", None) != sha256(hypotheses) and fields:
+        raise AsrError(f"{hypotheses}: was changed since {decoded} was written; decode again, or remove the latter")
     digest = sha256(manifest)
     if fields.get("manifest_sha256") != digest:
         fields |= {"manifest": manifest.as_posix(), "manifest_sha256": digest}

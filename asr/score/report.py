@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asr.errors import AsrError
+from asr.files import read_text
 from asr.manifest import Utterance, read_manifest
 from asr.score.align import Counts, align, count
 from asr.score.hypotheses import Hypothesis, read_hypotheses
@@ -53,6 +55,7 @@ class Result:
         hypotheses: id → normalised hypothesis, in the same order.
         normalise: name of the normaliser that both went through.
         seed: of the bootstrap.
+        split: how train, dev and test were parted, where ``splits.json`` beside the manifest says so.
     """
 
     words: Counts
@@ -68,6 +71,7 @@ class Result:
     hypotheses: dict[str, str]
     normalise: str
     seed: int
+    split: str = ""
 
     def fields(self) -> dict[str, object]:
         """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
@@ -187,7 +191,17 @@ def score_manifest(manifest: Path, hypotheses: Path, normalise: str, seed: int) 
         AsrError: either file is missing or malformed, or they do not belong together.
         UsageError: there is no such normaliser.
     """
-    return score_utterances(read_manifest(manifest), read_hypotheses(hypotheses), normalise, seed)
+    result = score_utterances(read_manifest(manifest), read_hypotheses(hypotheses), normalise, seed)
+    return replace(result, split=_how_split(manifest.parent / "splits.json"))
+
+
+def _how_split(path: Path) -> str:
+    if not path.exists():
+        return ""
+    try:
+        return str(json.loads(read_text(path))["reason"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise AsrError(f"{path}: not what asr data wrote there; remove it or make the manifests again") from error
 
 
 def _number(rate: float | None) -> str:
@@ -261,6 +275,8 @@ def _draw(result: Result, console: Console) -> None:
     # Texts and ids may hold what rich takes for markup, hence Text everywhere.
     console.print(_rates(result))
     console.print(Text(f"Both sides normalised by {result.normalise!r}; bootstrap seed {result.seed}."))
+    if result.split:
+        console.print(Text(f"Split: {result.split}"))
     if result.words.rate is None:
         console.print(Text("The references hold no words: there is no word error rate, only insertions."))
     if any(one.speaker is not None for one in result.speakers):

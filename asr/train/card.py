@@ -11,6 +11,7 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     """The card, in Markdown; every number comes from ``trained`` (see `asr.train.setup`) or the config."""
     encoder, features = config.encoder, config.features
     judged = trained["dev"]
+    where = trained["gpu"] or f"{trained['cpu']}, {trained['threads']} threads"
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
     return f"""# Speech recogniser {trained["name"]}
 
@@ -27,9 +28,7 @@ one output every {encoder.subsampling.factor * features.frame_shift:g} ms.
 | epochs | {trained["epochs"]} of at most {config.train.epochs}; weights averaged over epochs {
         _listed(trained["averaged"])
     } |
-| time | {trained["train_minutes"]:.1f} minutes on {trained["cpu"]}, {trained["threads"]} threads, {
-        trained["precision"]
-    } |
+| time | {trained["train_minutes"]:.1f} minutes on {where}, {trained["precision"]} |
 | dev set | {trained["dev_utterances"]:,} utterances (`{trained["dev_manifest"]}`) |
 | dev WER / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
 | seed | {config.seed} |

@@ -113,11 +113,11 @@ def load_checkpoint(
     if differing == [THREADS]:
         raise AsrError(
             f"{path}: was written by a run with --threads {stored.get(THREADS)}, and sums come out otherwise with "
-            f"{fingerprint[THREADS]}; give that --threads to go on, or delete this folder to begin anew"
+            f"{fingerprint[THREADS]}; give that --threads to go on, or delete {path.parent} to begin anew"
         )
     raise AsrError(
         f"{path}: was written by a run with another {' and '.join(differing)}; "
-        "train into another --out, or delete this folder to begin anew"
+        f"train into another --out, or delete {path.parent} to begin anew"
     )
 
 

@@ -69,10 +69,12 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     former = recogniser.trained.get("fingerprint") or {}
     differing = [name for name, value in fingerprint.items() if name != THREADS and former.get(name) != value]
     if not differing:
+        if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
+            (folder / "SHA256SUMS").touch()
         return recogniser.trained
     raise AsrError(
         f"{folder}: holds a model that was trained with another {' and '.join(differing)}; "
-        "train into another --out, or delete that folder"
+        f"train into another --out, or delete {folder.parent} to begin anew"
     )
 
 
@@ -95,7 +97,8 @@ def probe_memory(trainer: Trainer) -> None:
             batch = load_batch(items, trainer.train, config.augment.speeds, config.features.rate)
             if batch.items:
                 trainer.losses(batch).sum().backward()
-            need = (peak_memory_mb() - before) * len(largest) / len(items)
+            padded = len(items) * max(item.seconds for item in items)
+            need = (peak_memory_mb() - before) * config.train.batch_seconds / padded
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
                 raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
     except (RuntimeError, MemoryError) as error:
@@ -212,7 +215,7 @@ def _finish(
         f"WER {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",
         flush=True,
     )
-    speaks = machine()
+    speaks = machine(trainer.device)
     trained: dict[str, Any] = {
         "name": out.as_posix().removeprefix("exp/"),
         "train": manifests[0].as_posix(),

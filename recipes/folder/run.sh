@@ -12,7 +12,7 @@ data=data/folder/$name exp=exp/folder/$name/seed$seed
 previous=$(find -L "$recordings" -newer "$data/.splits.json.done" -print -quit 2> /dev/null || true)
 stage 1 "$data/splits.json" asr data from-folder "$recordings" --out "$data"
 stage 2 "$exp/model/SHA256SUMS" asr train --config recipes/folder/conf/blstm.yaml \
-    --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" seed="$seed" "${overrides[@]}"
+    --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" "${overrides[@]}"
 stage 3 "$exp/decode/test/decode.json" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
 stage 4 "$exp/decode/test/result.json" asr score "$data/test.jsonl" "$exp/decode/test/hyp.jsonl"
 exit $status

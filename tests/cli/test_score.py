@@ -81,6 +81,7 @@ def test_out_and_seed(manifest: Path, hypotheses: Path, tmp_path: Path) -> None:
 def test_the_receipt_is_completed_from_the_decoding(manifest: Path, hypotheses: Path) -> None:
     decoded = {"date": "2026-01-01", "model": "exp/model", "wer": 99.0, "own": 1, "system": "greedy", "corpus": "toy"}
     decoded |= {"manifest": "data/test.jsonl", "manifest_sha256": sha256(manifest)}
+    decoded |= {"hypotheses_sha256": sha256(hypotheses)}
     (hypotheses.parent / "decode.json").write_text(json.dumps(decoded))
     (hypotheses.parent / "result.json").write_text('{"train_minutes": 7}')  # of a former decoding
     assert _call(manifest, hypotheses, "--normalise", "basic") == 0
@@ -91,13 +92,30 @@ def test_the_receipt_is_completed_from_the_decoding(manifest: Path, hypotheses: 
     assert "train_minutes" not in receipt
 
 
-def test_a_former_receipt_keeps_what_is_not_the_scores(manifest: Path, hypotheses: Path) -> None:
+def test_a_former_receipt_lends_nothing(manifest: Path, hypotheses: Path) -> None:
     (hypotheses.parent / "result.json").write_text('{"wer": 99.0, "train_minutes": 7, "manifest_sha256": "of another"}')
     assert _call(manifest, hypotheses) == 0
     receipt = json.loads((hypotheses.parent / "result.json").read_text())
-    assert (receipt["wer"], receipt["train_minutes"]) == (33.33, 7)
+    assert receipt["wer"] == 33.33 and "train_minutes" not in receipt
     # The manifest named is the one scored against.
     assert (receipt["manifest"], receipt["manifest_sha256"]) == (manifest.as_posix(), sha256(manifest))
+
+
+def test_hypotheses_that_changed_since_decoding_are_refused(
+    manifest: Path, hypotheses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decoded = {"model": "exp/model", "hypotheses_sha256": sha256(hypotheses)}
+    (hypotheses.parent / "decode.json").write_text(json.dumps(decoded))
+    hypotheses.write_text(hypotheses.read_text() + "\n")
+    assert _call(manifest, hypotheses) == 1
+    assert "was changed since" in capsys.readouterr().err
+    assert not (hypotheses.parent / "result.json").exists()
+
+
+def test_the_report_says_how_the_sets_were_parted(manifest: Path, hypotheses: Path) -> None:
+    (manifest.parent / "splits.json").write_text('{"by": "utterance", "reason": "at random: one speaker"}')
+    assert _call(manifest, hypotheses) == 0
+    assert "Split: at random: one speaker" in (hypotheses.parent / "report.txt").read_text()
 
 
 @pytest.mark.parametrize("content", ['{"wer": ', "[1]"])

@@ -112,3 +112,8 @@ def test_speakers_by_their_own_statistics(utterances: list[Utterance], tmp_path:
     assert len(hypotheses) == len(utterances) + 1
     _, all_gone = decode_manifest([gone], model, tokenizer, CPU)
     assert list(all_gone) == ["gone"]
+    soundfile.write(tmp_path / "huge.wav", np.full(4000, 1e30, dtype=np.float32), RATE, subtype="FLOAT")
+    huge = Utterance("huge", tmp_path / "huge.wav", 0.5, "do", speaker="dora")
+    hypotheses, failed = decode_manifest([*utterances, huge], model, tokenizer, CPU)
+    assert list(failed) == ["huge"] and "the model gives no numbers for it" in failed["huge"]
+    assert len(hypotheses) == len(utterances)

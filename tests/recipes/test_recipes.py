@@ -159,7 +159,9 @@ def test_folder_from_recordings_to_report(tree: Path, recordings: Path) -> None:
     more = _run(tree, "folder", recordings.name, *overrides, **where)
     assert more.returncode == 1
     assert _begun(more.stdout) == [1, 2]
-    assert "train into another --out, or delete that folder" in _no_traceback(more)
+    assert f"train into another --out, or delete exp/folder/{recordings.name}/seed1 to begin anew" in _no_traceback(
+        more
+    )
 
 
 @pytest.mark.slow

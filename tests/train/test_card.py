@@ -17,6 +17,7 @@ TRAINED: dict[str, Any] = {
     "train_minutes": 3.26,
     "cpu": "a processor",
     "threads": 2,
+    "gpu": None,
     "precision": "float32",
     "dev_utterances": 99,
     "dev_manifest": "data/an4/dev.jsonl",
@@ -38,6 +39,10 @@ def test_every_number_is_on_it() -> None:
         "| seed | 7 |",
     ):
         assert words in card
+
+
+def test_minutes_on_a_gpu_are_the_gpus() -> None:
+    assert "| time | 3.3 minutes on a GPU, float32 |" in model_card(tiny_config(), 1, 1, TRAINED | {"gpu": "a GPU"})
 
 
 @pytest.mark.parametrize(
