@@ -24,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from asr.runtime import cpu_name, keep_freed_memory, wait_without_spinning
+from asr.runtime import cpu_name, keep_freed_memory, wait_briefly
 
 LENGTHS = {"1–3 s": (1.0, 3.0, 60), "10–15 s": (10.0, 15.0, 16)}  # seconds from, to, utterances in a batch
 VOCABULARY, STEPS, WARM_UP = 28, 6, 2
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     threads = str(arguments.threads)
-    wait_without_spinning()  # both variants: a busy machine would slow the usual one even more
+    wait_briefly()  # both variants: a busy machine would slow the usual one even more
     if arguments.work:
         work(arguments.work[0], arguments.work[1], arguments.threads)
         return

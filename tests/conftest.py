@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.runtime import wait_without_spinning
+from asr.runtime import wait_briefly
 
-wait_without_spinning()  # before any test imports torch
+wait_briefly()  # before any test imports torch
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from asr.cli.decode import decode, verify
 from asr.cli.score import score
 from asr.cli.train import train
 from asr.errors import AsrError
-from asr.runtime import wait_without_spinning
+from asr.runtime import wait_briefly
 
 app = typer.Typer(
     help="Train your own speech recogniser from a folder of recordings, and trust every number it prints.",
@@ -45,7 +45,7 @@ app.command("verify")(verify)
 
 def run(application: Callable[[], object]) -> None:
     """Runs a command line: an AsrError becomes a sentence and its exit status, Ctrl-C becomes 130, no traceback."""
-    wait_without_spinning()
+    wait_briefly()
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end the command
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

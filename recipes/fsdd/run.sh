@@ -12,7 +12,7 @@ exp=exp/${data#data/}/seed$seed
 
 stage 1 "$corpora/free-spoken-digit-dataset" asr data download fsdd --to "$corpora"
 stage 2 "$data/test.jsonl" asr data prepare fsdd --from "$corpora" --out "$data" ${split[@]+"${split[@]}"}
-stage 3 "$exp/model/SHA256SUMS" asr train --config recipes/fsdd/conf/blstm.yaml \
+stage 3 "$exp/model/SHA256SUMS" asr train --threads 1 --config recipes/fsdd/conf/blstm.yaml \
     --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" "${overrides[@]}"
 stage 4 "$exp/decode/test/decode.json" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
 stage 5 "$exp/decode/test/result.json" asr score "$data/test.jsonl" "$exp/decode/test/hyp.jsonl"

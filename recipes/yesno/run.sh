@@ -6,7 +6,7 @@ data=data/yesno exp=exp/yesno/seed$seed
 
 stage 1 "$corpora/waves_yesno" asr data download yesno --to "$corpora"
 stage 2 $data/test.jsonl asr data prepare yesno --from "$corpora" --out $data
-stage 3 $exp/model/SHA256SUMS asr train --config recipes/yesno/conf/blstm.yaml \
+stage 3 $exp/model/SHA256SUMS asr train --threads 1 --config recipes/yesno/conf/blstm.yaml \
     --train $data/train.jsonl --dev $data/dev.jsonl --out $exp "${overrides[@]}"
 stage 4 $exp/decode/test/decode.json asr decode --model $exp/model --manifest $data/test.jsonl
 stage 5 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl

@@ -35,8 +35,8 @@ HARD = (
 _MISHAP = """if True:
     import os, resource, signal, sys
     from importlib import import_module
-    from asr.runtime import wait_without_spinning
-    wait_without_spinning()
+    from asr.runtime import wait_briefly
+    wait_briefly()
     module, name, count, event = sys.argv[1].rsplit(":", 3)
     module, _, owner = module.partition("/")
     place = import_module(module)
