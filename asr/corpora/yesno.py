@@ -21,7 +21,7 @@ WORDS = {"0": "NO", "1": "YES"}
 TEST = 30  # half, as in Kaldi's recipe, which takes the half that comes last in the alphabet
 DEV = 4
 _SEED = 1
-# This file's name promises eight words, the recording holds seven: its loudness has seven bursts where others have eight.
+# This name promises eight words, the recording holds seven: its loudness has seven bursts where others have eight.
 CORRECTED = {"0_1_0_1_0_0_0_0": "NO YES NO YES NO NO NO"}
 
 
