@@ -156,12 +156,16 @@ def test_archives_are_https_and_say_how_to_check_them() -> None:
         *yesno.ARCHIVES,
         *fsdd.ARCHIVES,
         *an4.ARCHIVES,
-        *(one for some in librispeech.ARCHIVES.values() for one in some),
+        *(one for size in librispeech.PARTS for one in librispeech.archives(size)),
     ]
     for archive in archives:
         assert archive.url.startswith("https://") and archive.name.endswith(".tar.gz")
         assert archive.files and (archive.sha256 is None or len(archive.sha256) == 64)
-    assert {size: len(parts) for size, parts in librispeech.ARCHIVES.items()} == {"mini": 2, "100": 5, "960": 7}
+    assert {size: len(parts) for size, parts in librispeech.PARTS.items()} == {"mini": 2, "100": 5, "960": 7}
+    assert [one.creates for one in librispeech.archives("train-clean-5,test-other")] == [
+        "LibriSpeech/train-clean-5",
+        "LibriSpeech/test-other",
+    ]
 
 
 @pytest.mark.parametrize("module", [yesno, fsdd, an4, librispeech])

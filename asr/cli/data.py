@@ -29,7 +29,9 @@ _SEED = typer.Option(1, "--seed", min=0, help="Seed of the split.")
 def download(
     name: str = typer.Argument(metavar="|".join(CORPORA[:-1]), help="The corpus."),
     to: Path = typer.Option(_DOWNLOADS, "--to", envvar="ASR_CORPORA", help="Folder that holds the corpora."),
-    parts: str | None = typer.Option(None, "--parts", metavar="mini|100|960", help="How much of librispeech."),
+    parts: str | None = typer.Option(
+        None, "--parts", metavar="mini|100|960|PART,…", help="How much of librispeech; a part is train-clean-5, say."
+    ),
 ) -> None:
     """Download a corpus from its publisher, check it and unpack it; what is there already is left alone.
 
@@ -40,10 +42,7 @@ def download(
     from asr.corpora.download import obtain
 
     if name == "librispeech":
-        if parts not in librispeech.ARCHIVES:
-            seen = "" if parts is None else f", not {parts!r}"
-            raise UsageError(f"librispeech needs --parts {'|'.join(librispeech.ARCHIVES)}{seen}")
-        archives = librispeech.ARCHIVES[parts]
+        archives = librispeech.archives(parts)
     elif parts is not None:
         raise UsageError(f"--parts is for librispeech, {name} is one piece")
     elif name == "spoken-digits":

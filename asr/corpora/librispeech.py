@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr.corpora.download import Archive
 from asr.corpora.prepared import Prepared, locate
-from asr.errors import AsrError
+from asr.errors import AsrError, UsageError
 from asr.files import read_text
 
 # Utterances and checksum of each part as published.
@@ -41,7 +41,19 @@ PARTS: dict[str, tuple[str, ...]] = {
     "100": (*_EVALUATION, "train-clean-100"),
     "960": (*_EVALUATION, "train-clean-100", "train-clean-360", "train-other-500"),
 }
-ARCHIVES = {size: [_archive(part) for part in parts] for size, parts in PARTS.items()}
+
+
+def archives(parts: str | None) -> list[Archive]:
+    """What to fetch: a size of `PARTS`, or parts as published with commas between them.
+
+    Raises:
+        UsageError: neither, or nothing was said.
+    """
+    names = PARTS.get(parts or "") or (parts or "").split(",")
+    if unknown := [name for name in names if name not in UTTERANCES]:
+        seen = f", there is no {unknown[0]!r}" if unknown[0] else ""
+        raise UsageError(f"librispeech needs --parts {'|'.join(PARTS)} or some of {','.join(UTTERANCES)}{seen}")
+    return [_archive(name) for name in names]
 
 
 def prepare(source: Path) -> Prepared:

@@ -96,6 +96,7 @@ def test_tables_and_kaldi(monkeypatch: pytest.MonkeyPatch, recordings: Path) -> 
         (["from-folder", ".", "--out", "x", "--normalise", "basik"], "no normaliser 'basik'"),
         (["download", "timit"], "no corpus 'timit'; there are yesno"),
         (["download", "librispeech"], "needs --parts mini|100|960"),
+        (["download", "librispeech", "--parts", "mini,dev"], "there is no 'mini'"),
         (["download", "an4", "--parts", "mini"], "--parts is for librispeech"),
         (["download", "spoken-digits"], "made here"),
         (["prepare", "timit", "--out", "x"], "no corpus 'timit'"),
