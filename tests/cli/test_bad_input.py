@@ -266,6 +266,7 @@ def test_a_damaged_checkpoint_is_told(tone_run: Path, tmp_path: Path) -> None:
     manifests = ("--train", tone_run / "train.jsonl", "--dev", tone_run / "dev.jsonl")
     done = asr("train", *manifests, "--out", run, "--threads", 1, *TINY)
     _fatal(done, 1, latest, "damaged", "delete it")
+    assert not (run / "model").exists()
 
 
 @pytest.mark.parametrize("kind", ["a file", "not writable"])

@@ -88,7 +88,7 @@ def test_nothing_is_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
         monkeypatch.setattr(module, name, refuse)
-    load_model(folder)
+    assert load_model(folder).sha256 == sha256(folder / "SHA256SUMS")
 
 
 @pytest.mark.parametrize("name", FILES)

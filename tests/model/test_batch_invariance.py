@@ -18,6 +18,8 @@ VOCABULARY = 5
 
 @st.composite
 def _configs(draw: st.DrawFn) -> Config:
+    # Over the two outputs of one hidden unit, layer norm divides by their difference: rounding is blown up 300 times.
+    layer_norm = draw(st.booleans())
     return tiny_config(
         f"seed={draw(st.integers(min_value=0, max_value=999))}",
         f"features.mels={draw(st.integers(min_value=4, max_value=12))}",
@@ -25,9 +27,9 @@ def _configs(draw: st.DrawFn) -> Config:
         f"encoder.subsampling.factor={draw(st.integers(min_value=1, max_value=5))}",
         f"encoder.cell={draw(st.sampled_from(['lstm', 'gru']))}",
         f"encoder.layers={draw(st.integers(min_value=1, max_value=3))}",
-        f"encoder.hidden={draw(st.integers(min_value=1, max_value=12))}",
+        f"encoder.hidden={draw(st.integers(min_value=8 if layer_norm else 1, max_value=12))}",
         f"encoder.projection={draw(st.sampled_from([0, 3, 8]))}",
-        f"encoder.layer_norm={draw(st.sampled_from(['true', 'false']))}",
+        f"encoder.layer_norm={str(layer_norm).lower()}",
     )
 
 
