@@ -16,7 +16,11 @@ import pytest
 import soundfile
 
 from asr.config import Config, read_config
+from asr.decode.greedy import greedy_decoder
+from asr.decode.hypothesis import Decoder
 from asr.manifest import Utterance, write_manifest
+from asr.model.acoustic import Recogniser
+from asr.tokens import BLANK
 
 RATE = 8000
 PITCHES = {"do": 400.0, "re": 800.0, "mi": 1500.0, "fa": 2700.0}  # [Hz]
@@ -44,6 +48,11 @@ TINY = (
 def tiny_config(*overrides: str) -> Config:
     """The tiny model's config with ``key=value`` overrides."""
     return read_config(None, [*TINY, *overrides])
+
+
+def greedy_of(recogniser: Recogniser) -> Decoder:
+    """The model's own greedy decoder."""
+    return greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds)
 
 
 def tone(words: Sequence[str], random: np.random.Generator) -> np.ndarray:

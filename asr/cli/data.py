@@ -196,6 +196,31 @@ def select(
     _summarise({out.stem: out})
 
 
+@app.command()
+def connect(
+    manifest: Path = typer.Argument(metavar="MANIFEST", help="Recordings of one word each, with their speakers."),
+    out: Path = typer.Option(..., "--out", metavar="FILE", help="The manifest to write; audio goes beside it."),
+    lengths: str = typer.Option("3-7", "--lengths", metavar="LOW-HIGH", help="Words a string, drawn evenly."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Seed of what is joined and how far apart."),
+    gap: float = typer.Option(0.2, "--gap", metavar="SECONDS", help="Longest pause; each is drawn from 0 to this."),
+    copies: int = typer.Option(1, "--copies", min=1, help="Strings that each recording is to stand in."),
+) -> None:
+    """Join recordings of single words, speaker by speaker, into strings whose word boundaries are known.
+
+    Each recording is used once, or as often as --copies says. The boundaries go to FILE's name with .boundaries.jsonl.
+    """
+    from asr.corpora.connected import connect as connect_recordings
+
+    low, dash, high = lengths.partition("-")
+    if not (dash and low.strip().isdecimal() and high.strip().isdecimal()):
+        raise UsageError(f"--lengths must be two numbers of words such as 3-7, this is {lengths!r}")
+    connected = connect_recordings(manifest, out, (int(low), int(high)), seed, gap, copies)
+    _summarise({out.stem: connected.manifest})
+    if connected.left:
+        few = ", ".join(connected.left[:10]) + (" …" if len(connected.left) > 10 else "")
+        print(f"note: too few for another string, not used: {few}")
+
+
 def _import(find: Callable[[], Found], out: Path, normalise: str, seed: int) -> None:
     """Lists, checks, splits, writes and reports; exit status 1 if anything was skipped."""
     from asr.cli.progress import progress

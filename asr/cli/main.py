@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from asr import __version__
-from asr.cli import data
+from asr.cli import data, lm
 from asr.cli.decode import decode, verify
 from asr.cli.score import score
 from asr.cli.train import train
@@ -38,6 +38,7 @@ def _root(
 
 app.command("train")(train)
 app.add_typer(data.app, name="data")
+app.add_typer(lm.app, name="lm")
 app.command("decode")(decode)
 app.command("score")(score)
 app.command("verify")(verify)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asr.decode.hypothesis import Hypothesis, Word, check_log_probs
+from asr.decode.hypothesis import Decoder, Hypothesis, Word, check_log_probs
 from asr.tokens import Tokenizer
 
 
@@ -69,3 +69,8 @@ def greedy(log_probs: np.ndarray, blank: int, tokenizer: Tokenizer, frame_second
         )
     score = float(log_probs.max(axis=1).sum()) if len(log_probs) else 0.0
     return Hypothesis(" ".join(word.word for word in words), words, score)
+
+
+def greedy_decoder(blank: int, tokenizer: Tokenizer, frame_seconds: float) -> Decoder:
+    """`greedy` for several utterances."""
+    return lambda rows: [greedy(row, blank, tokenizer, frame_seconds) for row in rows]

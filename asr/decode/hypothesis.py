@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -37,6 +39,10 @@ class Hypothesis:
     text: str
     words: list[Word]
     score: float
+
+
+# Log-probs of some utterances, shape (S, V) each → a hypothesis of each.
+Decoder: TypeAlias = Callable[[Sequence[np.ndarray]], list[Hypothesis]]
 
 
 def unfit(log_probs: np.ndarray) -> str | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
 from asr.audio import read_utterance
 from asr.cmvn import speaker_key, speaker_statistics
-from asr.decode.greedy import greedy
-from asr.decode.hypothesis import Hypothesis, unfit
+from asr.decode.hypothesis import Decoder, Hypothesis, unfit
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.manifest import Utterance
 from asr.model.acoustic import AcousticModel
-from asr.tokens import BLANK, Tokenizer
 
 
 def _read(utterance: Utterance, model: AcousticModel) -> torch.Tensor | str:
@@ -28,47 +27,64 @@ def _read(utterance: Utterance, model: AcousticModel) -> torch.Tensor | str:
     return samples
 
 
-def decode_manifest(
+def log_probs_of(
     utterances: Sequence[Utterance],
     model: AcousticModel,
-    tokenizer: Tokenizer,
     device: torch.device,
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
-) -> tuple[dict[str, Hypothesis], dict[str, str]]:
-    """Greedy decoding in float32, in batches by length.
+) -> Iterator[list[tuple[Utterance, np.ndarray | str]]]:
+    """What the model makes of each utterance, in float32, in batches by length.
 
     Args:
         utterances: what to decode.
         model: in evaluation mode, on ``device``.
-        tokenizer: of the model.
         device: where to compute.
         report: told after each batch how many seconds of audio are done.
         batch_seconds: most padded audio at once [s].
 
-    Returns:
-        Hypotheses by id, and the reasons of the failed by id.
+    Yields:
+        The utterances of a batch, each with its log-probs, shape (S, V), or with the reason why there are none.
     """
     by_speaker = speaker_statistics(model.features, utterances) if model.config.features.cmvn == "speaker" else {}
-    hypotheses: dict[str, Hypothesis] = {}
-    failed: dict[str, str] = {}
     done = 0.0
 
     def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:
         return [(utterances[index], _read(utterances[index], model)) for index in batch]
 
     for loaded in prefetch(load, by_length([one.duration for one in utterances], batch_seconds)):
-        failed |= {utterance.id: read for utterance, read in loaded if isinstance(read, str)}
+        made: list[tuple[Utterance, np.ndarray | str]] = [
+            (utterance, read) for utterance, read in loaded if isinstance(read, str)
+        ]
         readable = [(utterance, read) for utterance, read in loaded if not isinstance(read, str)]
         if readable:
             statistics = torch.stack([by_speaker[speaker_key(one)] for one, _ in readable]) if by_speaker else None
             rows = model.log_probs([read for _, read in readable], statistics, device)
             for (utterance, _), row in zip(readable, rows, strict=True):
-                log_probs = row.numpy()
-                if reason := unfit(log_probs):
-                    failed[utterance.id] = f"{utterance.id}: {reason}"
-                else:
-                    hypotheses[utterance.id] = greedy(log_probs, BLANK, tokenizer, model.frame_seconds)
+                reason = unfit(row.numpy())
+                made.append((utterance, f"{utterance.id}: {reason}" if reason else row.numpy()))
+        yield made
         done += sum(utterance.duration for utterance, _ in loaded)
         report(done)
+
+
+def decode_manifest(
+    utterances: Sequence[Utterance],
+    model: AcousticModel,
+    decode: Decoder,
+    device: torch.device,
+    report: Callable[[float], None] = lambda seconds: None,
+    batch_seconds: float = 120.0,
+) -> tuple[dict[str, Hypothesis], dict[str, str]]:
+    """Decodes with a model and a decoder; the other arguments are those of `log_probs_of`.
+
+    Returns:
+        Hypotheses by id, and the reasons of the failed by id.
+    """
+    hypotheses: dict[str, Hypothesis] = {}
+    failed: dict[str, str] = {}
+    for made in log_probs_of(utterances, model, device, report, batch_seconds):
+        failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
+        rows = [(utterance.id, row) for utterance, row in made if not isinstance(row, str)]
+        hypotheses |= zip([name for name, _ in rows], decode([row for _, row in rows]), strict=True)
     return hypotheses, failed

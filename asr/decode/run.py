@@ -14,12 +14,12 @@ import torch
 
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import decode_manifest
+from asr.decode.system import System
 from asr.files import make_folder, sha256, write_text
 from asr.manifest import Utterance, read_manifest
-from asr.model.acoustic import Recogniser, load_model
+from asr.model.acoustic import Recogniser
 from asr.runtime import machine, peak_memory_mb
 
-SYSTEM = "greedy"
 _FROM_TRAINING = ("train_minutes", "train_audio_hours", "parameters")
 
 
@@ -45,6 +45,8 @@ def hypothesis_lines(
 
 
 def decode_to_folder(
+    recogniser: Recogniser,
+    system: System,
     model: Path,
     manifest: Path,
     out: Path,
@@ -56,7 +58,9 @@ def decode_to_folder(
     """Decodes a manifest into ``hyp.jsonl`` and ``decode.json``.
 
     Args:
-        model: model folder.
+        recogniser: its model on ``device``.
+        system: what decodes.
+        model: the folder that the model lies in.
         manifest: what to decode.
         out: folder for both files.
         device: where to compute.
@@ -68,16 +72,14 @@ def decode_to_folder(
         id → reason of what could not be decoded; everything else is written all the same.
 
     Raises:
-        AsrError: the model or the manifest cannot be read, or a file cannot be written.
+        AsrError: the manifest cannot be read, or a file cannot be written.
     """
-    recogniser = load_model(model)
     utterances = read_manifest(manifest)
     make_folder(out)
-    network = recogniser.model.to(device)
     total = sum(one.duration for one in utterances)
     begin = time.monotonic()
     hypotheses, failed = decode_manifest(
-        utterances, network, recogniser.tokenizer, device, lambda done: report(round(done), round(total))
+        utterances, recogniser.model, system.decode, device, lambda done: report(round(done), round(total))
     )
     took = time.monotonic() - begin
     lines = hypothesis_lines(utterances, hypotheses, failed)
@@ -85,7 +87,8 @@ def decode_to_folder(
     receipt = {
         "corpus": manifest.resolve().parent.name,
         "split": manifest.stem,
-        "system": SYSTEM,
+        "system": system.name,
+        "search": system.search.model_dump(exclude_defaults=True) if system.search else None,
         "real_time_factor": round(took / total, 6) if total else None,
         "audio": audio or _describe_audio(utterances, failed),
         "manifest": manifest.as_posix(),

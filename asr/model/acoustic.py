@@ -114,7 +114,7 @@ def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained
     write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
-def _check_sums(folder: Path) -> str:
+def check_sums(folder: Path) -> str:
     """Holds every file of a model folder against its sum and returns the sum of the sums."""
     sums = folder / "SHA256SUMS"
     if not folder.is_dir():
@@ -146,7 +146,7 @@ def load_model(folder: Path) -> Recogniser:
     Raises:
         AsrError: a file is missing, altered or does not fit the others; names it.
     """
-    digest = _check_sums(folder)
+    digest = check_sums(folder)
     fields = read_yaml(folder / "config.yaml")
     trained = fields.pop("trained", {})
     config = parse_config(fields, str(folder / "config.yaml"))

@@ -1,8 +1,9 @@
-"""Bidirectional recurrent layers over padded batches, the same numbers whatever an utterance is batched with.
+"""Recurrent layers over padded batches, the same numbers whatever an utterance is batched with.
 
-Each direction is a unidirectional layer of its own; the backward one reads every utterance reversed by its own length,
-so that padding lies at the end for both and no state ever comes out of it. Packed sequences give the same numbers, but
-keep PyTorch off oneDNN's fused kernel and train several times slower on a CPU (scripts/bench_train.py measures it).
+In a bidirectional layer each direction is a unidirectional layer of its own; the backward one reads every utterance
+reversed by its own length, so that padding lies at the end for both and no state ever comes out of it. Packed sequences
+give the same numbers, but keep PyTorch off oneDNN's fused kernel and train several times slower on a CPU
+(scripts/bench_train.py measures it).
 """
 
 from __future__ import annotations
@@ -55,11 +56,8 @@ class BidirectionalLayer(nn.Module):
 
     def __init__(self, cell: str, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.forwards = CELLS[cell](inputs, hidden, batch_first=True)
-        self.backwards = CELLS[cell](inputs, hidden, batch_first=True)
-        if cell == "lstm":
-            for direction in (self.forwards, self.backwards):
-                _open_forget_gate(direction, hidden)
+        self.forwards = _direction(cell, inputs, hidden)
+        self.backwards = _direction(cell, inputs, hidden)
 
     def forward(self, x: Tensor, order: Tensor) -> Tensor:
         """Shape (N, S, D) → (N, S, 2H); ``order`` is the batch's `reversal`."""
@@ -68,8 +66,16 @@ class BidirectionalLayer(nn.Module):
         return torch.cat([ahead, reverse(back, order)], dim=2)
 
 
+def _direction(cell: str, inputs: int, hidden: int) -> nn.LSTM | nn.GRU:
+    """A layer that reads forwards; an LSTM's forget gate starts open, so that gradients reach far back."""
+    layer = CELLS[cell](inputs, hidden, batch_first=True)
+    if cell == "lstm":
+        _open_forget_gate(layer, hidden)
+    return layer
+
+
 def _open_forget_gate(lstm: nn.LSTM | nn.GRU, hidden: int) -> None:
-    """Starts with a forget gate's bias of 1: gradients reach far back from the first step (Gers et al. 2000)."""
+    """A forget gate's bias of 1 from the first step (Gers et al. 2000)."""
     with torch.no_grad():
         lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden] = 1.0
         lstm.get_parameter("bias_hh_l0")[hidden : 2 * hidden] = 0.0
@@ -99,4 +105,21 @@ class BidirectionalStack(nn.Module):
         order = reversal(lengths, x.shape[1])
         for layer, norm, projection in zip(self.layers, self.norms, self.projections, strict=True):
             x = self.dropout(projection(norm(layer(x, order))))
+        return x
+
+
+class UnidirectionalStack(nn.Module):
+    """Layers that read forwards only, on top of each other, with dropout behind each: for language models."""
+
+    def __init__(self, cell: str, inputs: int, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_direction(cell, hidden if number else inputs, hidden) for number in range(layers))
+        self.dropout = nn.Dropout(dropout)
+        self.outputs = hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (N, S, D) → (N, S, H), from a state of zeros. Rows behind a sequence's end hold no meaning."""
+        for layer in self.layers:
+            x, _ = layer(x)
+            x = self.dropout(x)
         return x

@@ -20,7 +20,7 @@ from asr.files import read_text
 from asr.manifest import Utterance, read_manifest
 from asr.score.align import Counts, align, count
 from asr.score.hypotheses import Hypothesis, read_hypotheses
-from asr.score.statistics import Interval, interval
+from asr.score.statistics import Interval, interval, paired_permutation
 from asr.text import normaliser
 
 _CONFUSIONS = 10  # most frequent ones that a report lists
@@ -35,6 +35,24 @@ class SpeakerScore:
     speaker: str | None
     utterances: int
     words: Counts
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same utterances by another system.
+
+    Attributes:
+        hypotheses: the other's file.
+        words: the other's counts.
+        better, worse: utterances in which this system makes fewer, or more, errors than the other.
+        p_value: of the difference, see `paired_permutation`.
+    """
+
+    hypotheses: Path
+    words: Counts
+    better: int
+    worse: int
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,8 @@ class Result:
         normalise: name of the normaliser that both went through.
         seed: of the bootstrap.
         split: how train, dev and test were parted, where ``splits.json`` beside the manifest says so.
+        errors: id → errors, in the manifest's order.
+        against: another system on the same utterances.
     """
 
     words: Counts
@@ -71,10 +91,14 @@ class Result:
     hypotheses: dict[str, str]
     normalise: str
     seed: int
+    errors: dict[str, int]
     split: str = ""
+    against: Comparison | None = None
 
     def fields(self) -> dict[str, object]:
         """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
+        other = self.against
+        compared = {} if other is None else {"against_wer": _percent(other.words.rate), "against_p": other.p_value}
         return {
             "wer": _percent(self.words.rate),
             "wer_low": _percent(self.by_utterance.low),
@@ -91,6 +115,7 @@ class Result:
             "failed": len(self.failed),
             "normalise": self.normalise,
             "bootstrap_seed": self.seed,
+            **compared,
         }
 
 
@@ -181,18 +206,37 @@ def score_utterances(
         hypotheses=texts,
         normalise=normalise,
         seed=seed,
+        errors={name: one.errors for name, one in words.items()},
     )
 
 
-def score_manifest(manifest: Path, hypotheses: Path, normalise: str, seed: int) -> Result:
+def score_manifest(manifest: Path, hypotheses: Path, normalise: str, seed: int, against: Path | None = None) -> Result:
     """Scores a file of hypotheses (``hyp.jsonl``) against a manifest; see `score_utterances`.
+
+    Args:
+        manifest: the references.
+        hypotheses: what was recognised.
+        normalise: name of the normaliser for both sides.
+        seed: of the resampling.
+        against: hypotheses of another system, to be compared with utterance by utterance.
 
     Raises:
         AsrError: either file is missing or malformed, or they do not belong together.
         UsageError: there is no such normaliser.
     """
-    result = score_utterances(read_manifest(manifest), read_hypotheses(hypotheses), normalise, seed)
-    return replace(result, split=_how_split(manifest.parent / "splits.json"))
+    utterances = read_manifest(manifest)
+    result = score_utterances(utterances, read_hypotheses(hypotheses), normalise, seed)
+    result = replace(result, split=_how_split(manifest.parent / "splits.json"))
+    if against is None:
+        return result
+    other = score_utterances(utterances, read_hypotheses(against), normalise, seed)
+    return replace(result, against=_compare(result, other, against))
+
+
+def _compare(result: Result, other: Result, hypotheses: Path) -> Comparison:
+    ours, theirs = np.array(list(result.errors.values())), np.array(list(other.errors.values()))
+    better, worse = int(np.count_nonzero(ours < theirs)), int(np.count_nonzero(ours > theirs))
+    return Comparison(hypotheses, other.words, better, worse, paired_permutation(ours, theirs, result.seed))
 
 
 def _how_split(path: Path) -> str:
@@ -238,6 +282,14 @@ def _rates(result: Result) -> Table:
     return table
 
 
+def _difference(other: Comparison) -> str:
+    return (
+        f"Against {other.hypotheses}: its WER is {_number(other.words.rate)} %; {other.better:,} utterances are better "
+        f"here and {other.worse:,} worse. If neither system were better, so great a difference would come about by "
+        f"chance with p = {other.p_value:.4f} (paired permutation of utterances)."
+    )
+
+
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
@@ -277,6 +329,8 @@ def _draw(result: Result, console: Console) -> None:
     console.print(Text(f"Both sides normalised by {result.normalise!r}; bootstrap seed {result.seed}."))
     if result.split:
         console.print(Text(f"Split: {result.split}"))
+    if result.against:
+        console.print(Text(_difference(result.against)))
     if result.words.rate is None:
         console.print(Text("The references hold no words: there is no word error rate, only insertions."))
     if any(one.speaker is not None for one in result.speakers):

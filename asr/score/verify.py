@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from asr.decode.manifest import decode_manifest
+from asr.decode.settings import SearchSettings
+from asr.decode.system import Search, greedy_system
 from asr.errors import AsrError
 from asr.files import sha256
 from asr.manifest import read_manifest
 from asr.model.acoustic import load_model
+from asr.runtime import available_threads
 from asr.score.hypotheses import Hypothesis
 from asr.score.receipt import read_fields
 from asr.score.report import score_utterances
@@ -49,7 +53,10 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
                 f"{path}: not the {what} of this receipt: its SHA-256 is {seen}, not {fields[f'{what}_sha256']}"
             )
     network = recogniser.model.to(device)
-    decoded, failed = decode_manifest(utterances, network, recogniser.tokenizer, device)
+    system = greedy_system(recogniser)
+    if fields.get("search") is not None:
+        system = Search(recogniser, _search(fields["search"], receipt), available_threads()).system()
+    decoded, failed = decode_manifest(utterances, network, system.decode, device)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
     again = score_utterances(utterances, hypotheses, fields["normalise"], fields["bootstrap_seed"]).fields()
@@ -58,3 +65,12 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
         for name in COMPARED
         if fields[name] != again[name]
     ]
+
+
+def _search(fields: object, receipt: Path) -> SearchSettings:
+    try:
+        return SearchSettings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise AsrError(f"{receipt}: search: {key}: {first['msg']}; decode again") from error

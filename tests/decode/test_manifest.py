@@ -8,11 +8,12 @@ import pytest
 import soundfile
 import torch
 
+from asr.decode.greedy import greedy_decoder
 from asr.decode.manifest import decode_manifest
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, Recogniser, load_model
-from asr.tokens import train_tokenizer
-from tests.tones import PITCHES, RATE, learned, tiny_config
+from asr.tokens import BLANK, train_tokenizer
+from tests.tones import PITCHES, RATE, greedy_of, learned, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -29,7 +30,7 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 def test_recognises_what_was_learned(recogniser: Recogniser, utterances: list[Utterance]) -> None:
     told: list[float] = []
-    hypotheses, failed = decode_manifest(utterances, recogniser.model, recogniser.tokenizer, CPU, told.append)
+    hypotheses, failed = decode_manifest(utterances, recogniser.model, greedy_of(recogniser), CPU, told.append)
     assert failed == {}
     assert {one.id: hypotheses[one.id].text for one in utterances} == {one.id: one.text for one in utterances}
     assert told == sorted(told)
@@ -38,7 +39,7 @@ def test_recognises_what_was_learned(recogniser: Recogniser, utterances: list[Ut
 
 def test_times_lie_on_the_tones(recogniser: Recogniser, utterances: list[Utterance]) -> None:
     """Word k sounds from 0.08 + 0.2 k to 0.2 + 0.2 k s."""
-    hypotheses, _ = decode_manifest(utterances, recogniser.model, recogniser.tokenizer, CPU)
+    hypotheses, _ = decode_manifest(utterances, recogniser.model, greedy_of(recogniser), CPU)
     for utterance in utterances:
         for number, word in enumerate(hypotheses[utterance.id].words):
             begin = 0.08 + 0.2 * number
@@ -51,7 +52,7 @@ def test_texts_do_not_depend_on_the_batches(
     batch_seconds: float, recogniser: Recogniser, utterances: list[Utterance]
 ) -> None:
     def decode(chosen: list[Utterance], seconds: float) -> dict[str, tuple[str, float]]:
-        found, _ = decode_manifest(chosen, recogniser.model, recogniser.tokenizer, CPU, batch_seconds=seconds)
+        found, _ = decode_manifest(chosen, recogniser.model, greedy_of(recogniser), CPU, batch_seconds=seconds)
         return {name: (one.text, round(one.score, 3)) for name, one in found.items()}
 
     alone = {name: one for utterance in utterances for name, one in decode([utterance], 4.0).items()}
@@ -81,7 +82,7 @@ def test_what_cannot_be_decoded_is_named_and_the_rest_is_decoded(
         "huge": wav("huge", np.full(4000, 1e30)),
     }
     hypotheses, failed = decode_manifest(
-        [*bad.values(), *utterances], recogniser.model, recogniser.tokenizer, CPU, batch_seconds=4.0
+        [*bad.values(), *utterances], recogniser.model, greedy_of(recogniser), CPU, batch_seconds=4.0
     )
     assert {name: one.text for name, one in hypotheses.items()} == {one.id: one.text for one in utterances}
     reasons = {
@@ -107,13 +108,17 @@ def test_speakers_by_their_own_statistics(utterances: list[Utterance], tmp_path:
     model = AcousticModel(config, len(tokenizer)).eval()
     gone = replace(utterances[0], id="gone", audio=tmp_path / "gone.wav", speaker="carl")
     unnamed = replace(utterances[1], id="unnamed", speaker=None)
-    hypotheses, failed = decode_manifest([*utterances, gone, unnamed], model, tokenizer, CPU)
+    hypotheses, failed = decode_manifest(
+        [*utterances, gone, unnamed], model, greedy_decoder(BLANK, tokenizer, model.frame_seconds), CPU
+    )
     assert list(failed) == ["gone"]
     assert len(hypotheses) == len(utterances) + 1
-    _, all_gone = decode_manifest([gone], model, tokenizer, CPU)
+    _, all_gone = decode_manifest([gone], model, greedy_decoder(BLANK, tokenizer, model.frame_seconds), CPU)
     assert list(all_gone) == ["gone"]
     soundfile.write(tmp_path / "huge.wav", np.full(4000, 1e30, dtype=np.float32), RATE, subtype="FLOAT")
     huge = Utterance("huge", tmp_path / "huge.wav", 0.5, "do", speaker="dora")
-    hypotheses, failed = decode_manifest([*utterances, huge], model, tokenizer, CPU)
+    hypotheses, failed = decode_manifest(
+        [*utterances, huge], model, greedy_decoder(BLANK, tokenizer, model.frame_seconds), CPU
+    )
     assert list(failed) == ["huge"] and "the model gives no numbers for it" in failed["huge"]
     assert len(hypotheses) == len(utterances)

@@ -14,7 +14,7 @@ from asr.score.align import texts_wer
 from asr.train.evaluate import Development
 from asr.train.select import select
 from asr.train.setup import train_model
-from tests.tones import learned, tiny_config, write_tones
+from tests.tones import greedy_of, learned, tiny_config, write_tones
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def test_equals_decoding_and_scoring(batch_seconds: float, tmp_path_factory: pyt
     selected, rejected = select(utterances, recogniser.tokenizer, tiny_config(), recogniser.model)
     assert not rejected
     judged = Development(selected, recogniser.tokenizer, {}, batch_seconds).judge(recogniser.model)
-    hypotheses, failed = decode_manifest(utterances, recogniser.model, recogniser.tokenizer, CPU)
+    hypotheses, failed = decode_manifest(utterances, recogniser.model, greedy_of(recogniser), CPU)
     assert not failed
     words, characters = texts_wer([one.text for one in utterances], [hypotheses[one.id].text for one in utterances])
     assert words.errors > 0
@@ -54,7 +54,7 @@ def test_speakers_are_normalised_by_each_set_alone_as_decoding_does_it(tmp_path:
     config = tiny_config("features.cmvn=speaker", "train.epochs=3", "train.average=1")
     trained = train_model(config, "test", train, dev, tmp_path / "run", CPU)
     recogniser = load_model(trained.model)
-    hypotheses, _ = decode_manifest(louder, recogniser.model, recogniser.tokenizer, CPU)
+    hypotheses, _ = decode_manifest(louder, recogniser.model, greedy_of(recogniser), CPU)
     words, _ = texts_wer([one.text for one in louder], [hypotheses[one.id].text for one in louder])
     assert trained.trained["dev"]["dev_wer"] == pytest.approx(100 * words.errors / words.reference_length, abs=1e-3)
 

@@ -1,0 +1,409 @@
+"""CTC prefix beam search with language models, a lexicon and hotwords; the search itself is in `asr.decode.kernel`."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from asr.decode.fusion import NONE, Automaton, Fusion, Settings, Trie, Units
+from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
+from asr.decode.hypothesis import check_log_probs
+from asr.decode.kernel import search, trace
+from asr.decode.lexicon import Lexicon
+from asr.decode.trie import build_trie, frozen
+from asr.decode.work import CLOSED, DEAD, Closed, Work, grown, new_work
+from asr.errors import AsrError, UsageError
+from asr.lm.ngram import SPECIAL, UNKNOWN, NgramModel, Tables
+from asr.tokens import Tokenizer
+
+_SPACE = "<space>"
+_WORD_MARK = "▁"
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """How the search is done.
+
+    Attributes:
+        beam: most prefixes kept from frame to frame.
+        token_limit: most tokens, the blank aside, tried in a frame, by rank.
+        token_threshold: tokens further below the frame's best are not tried [nats]; ``inf``: no limit.
+        beam_threshold: prefixes further below the best are not kept [nats]; ``inf``: no limit.
+        blank_skip: a frame whose blank has at least this probability is taken for blank at once; 1: none is.
+        lm_weight: alpha, the language model's weight.
+        word_bonus: beta, added for each word [nats].
+        unknown_penalty: added for each word (token) outside the language model's vocabulary [nats], at most 0.
+        nbest: most candidates returned.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+
+    beam: int = 16
+    token_limit: int = 16
+    token_threshold: float = 10.0
+    beam_threshold: float = 20.0
+    blank_skip: float = 1.0
+    lm_weight: float = 0.5
+    word_bonus: float = 0.0
+    unknown_penalty: float = -10.0
+    nbest: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("beam", "token_limit", "nbest"):
+            if not getattr(self, name) >= 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("token_threshold", "beam_threshold"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} must be a positive number of nats, not {getattr(self, name)}")
+        if not 0 < self.blank_skip <= 1:
+            raise UsageError(f"blank_skip must be a probability above 0 and at most 1, not {self.blank_skip}")
+        if not 0 <= self.lm_weight < math.inf:
+            raise UsageError(f"lm_weight must be a number from 0 on, not {self.lm_weight}")
+        if not math.isfinite(self.word_bonus):
+            raise UsageError(f"word_bonus must be a number of nats, not {self.word_bonus}")
+        if not -math.inf < self.unknown_penalty <= 0:
+            raise UsageError(f"unknown_penalty must be a number of nats, at most 0, not {self.unknown_penalty}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to read an utterance.
+
+    Attributes:
+        tokens: its token ids, blanks and repeats removed.
+        words: its words.
+        groups: for each word, the positions in ``tokens`` of the tokens that spell it.
+        acoustic: ln of the summed probability of its alignments.
+        lm: ln P of its words (of its tokens, if the model is one of tokens) and of the sentence's end, unweighted; 0
+            without a model.
+        total: acoustic + lm_weight · lm + word_bonus · words + unknown_penalty · unknown words + boosts of hotwords.
+    """
+
+    tokens: list[int]
+    words: list[str]
+    groups: list[list[int]]
+    acoustic: float
+    lm: float
+    total: float
+
+    @property
+    def text(self) -> str:
+        """The words, separated by single spaces."""
+        return " ".join(self.words)
+
+
+class BeamDecoder:
+    """A prefix beam search made ready for one model; it holds no state between utterances, so threads may share it.
+
+    Without a lexicon, any sequence of tokens can come out. A word model is asked where a word ends (``<space>``, or
+    the next token that begins with ``▁``) and at the utterance's end; a word outside its vocabulary is charged
+    ``unknown_penalty`` and the model's ``<unk>`` as soon as no known word can come of it. A token model is asked at
+    every token. Candidates differ in their tokens, so that two of them may have the same words.
+
+    With a lexicon, nothing but its words can come out: a word that it lacks is heard as the nearest that it holds. A
+    word of characters is followed by ``<space>`` if the model has that token, the last word perhaps not. Alignments of
+    different spellings of the same words are summed, and candidates differ in their words. If no prefix in the beam
+    is a sequence of whole words at the utterance's end, the best one is closed at its last whole word and keeps its
+    acoustic score; if the frames rule out everything that the lexicon allows, the scores are −inf.
+
+    See `asr.decode.hotwords` for what a hotword's weight [nats per word] means.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        blank: int,
+        options: BeamOptions,
+        lm: NgramModel | None = None,
+        lexicon: Lexicon | None = None,
+        hotwords: Sequence[tuple[str, float]] = (),
+    ) -> None:
+        """
+        Args:
+            tokenizer: of the model; its ``kind``, ``symbols`` and ``words`` are used.
+            blank: index of the blank.
+            options: how to search.
+            lm: a model of words or of tokens.
+            lexicon: restricts the search to its words.
+            hotwords: phrases with their weights [nats per word].
+
+        Raises:
+            AsrError: the lexicon needs a token that the model lacks, or the language model shares no word or token with
+                the model.
+            UsageError: a hotword that is empty or cannot be written.
+            ValueError: the blank is not one of the tokens.
+        """
+        symbols = tokenizer.symbols
+        if not 0 <= blank < len(symbols):
+            raise ValueError(f"the blank must be one of the {len(symbols)} tokens, this is {blank}")
+        self.tokenizer, self.blank, self.options, self.lexicon = tokenizer, blank, options, lexicon
+        self._lm_start = 0 if lm is None else lm.begin
+        self._space = NONE
+        if lexicon is not None and tokenizer.kind == "char" and _SPACE in symbols:
+            self._space = symbols.index(_SPACE)
+
+        characters = _characters(tokenizer, blank)
+        phrases = parse_hotwords(hotwords)
+        by_word = lexicon is not None or tokenizer.kind == "word"
+        if lexicon is not None:
+            labels = {word: label for label, word in enumerate(lexicon.words)}
+            hot = word_automaton(phrases, labels, "the lexicon's words")
+            trie = _lexicon_trie(lexicon, symbols, blank, self._space, lm)
+        else:
+            trie = _vocabulary_trie(characters, lm if tokenizer.kind != "word" else None)
+            if by_word:
+                tokens = {symbol: token for token, symbol in enumerate(symbols) if token != blank}
+                hot = word_automaton(phrases, tokens, "the model's words")
+            else:
+                hot = character_automaton(phrases, characters)
+        each_token = lm is not None and (lm.unit == "token" or (tokenizer.kind == "word" and lexicon is None))
+        self._modes = {
+            "blank": int(blank),
+            "lexicon": lexicon is not None,
+            "has_lm": lm is not None,
+            "each_token": each_token,
+            "token_words": tokenizer.kind == "word",
+            "has_hot": bool(phrases),
+            "hot_start": start_state(phrases, by_word),
+        }
+        units = _units(
+            tokenizer, blank, characters, _token_ids(symbols, blank, lm) if lm is not None and each_token else None
+        )
+        self._fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, _tables(lm))
+        self._homophones = int(np.diff(trie.first_word).max()) if lexicon is not None else 1
+
+    def with_options(self, options: BeamOptions) -> BeamDecoder:
+        """The same decoder with other options; what it was made ready with is shared."""
+        other = copy.copy(self)
+        other.options = options
+        settings = _settings(options, self._modes, self._fusion.hot, len(self.tokenizer.symbols))
+        other._fusion = self._fusion._replace(settings=settings)
+        return other
+
+    def decode(self, log_probs: np.ndarray) -> list[Candidate]:
+        """Decodes one utterance.
+
+        Args:
+            log_probs: shape (S, V), natural logarithms, normalised over V.
+
+        Returns:
+            At most ``nbest`` candidates, the best first; at least one.
+
+        Raises:
+            ValueError: not log-probabilities of that shape.
+        """
+        check_log_probs(log_probs, self.blank)
+        if log_probs.shape[1] != len(self.tokenizer.symbols):
+            raise ValueError(
+                f"log-probs of shape {log_probs.shape} do not fit a model of {len(self.tokenizer.symbols)} tokens"
+            )
+        rows = np.ascontiguousarray(log_probs, np.float64)
+        beam, hot = self.options.beam, self._fusion.settings.hot_start
+        work = new_work(
+            beam,
+            rows.shape[1],
+            min(len(rows) * beam, _ROOM) + beam + 1,
+            self._lm_start,
+            float(self._fusion.hot.credit[hot]),
+            hot,
+        )
+        most = beam * self._homophones
+        closed = Closed(np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, 3)))
+        frame = search(rows, 0, work, self._fusion, self._space, closed)
+        while frame < len(rows):
+            work = grown(work)
+            frame = search(rows, frame, work, self._fusion, self._space, closed)
+        return self._candidates(work, closed, len(rows))
+
+    def decode_batch(self, log_probs: Sequence[np.ndarray], threads: int) -> list[list[Candidate]]:
+        """Decodes utterances in parallel; the same as `decode` for each of them, in the same order.
+
+        Args:
+            log_probs: of each utterance, shape (S, V).
+            threads: how many at once; the search does not hold Python's lock.
+
+        Raises:
+            UsageError: ``threads`` is below 1.
+            ValueError: not log-probabilities of that shape.
+        """
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        # An utterance without frames: so that no two threads wait for the same compilation.
+        self.decode(np.zeros((0, len(self.tokenizer.symbols))))
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self.decode, log_probs))
+
+    def _candidates(self, work: Work, closed: Closed, frames: int) -> list[Candidate]:
+        """The closed prefixes of a finished search, ranked; with a lexicon, those of equal words summed."""
+        nodes, ends, values = (array[: work.counts[CLOSED]] for array in closed)
+        if work.counts[DEAD]:
+            values[:, [0, 2]] = -math.inf
+        best_first = np.argsort(-values[:, 2], kind="stable")
+        candidates: dict[object, Candidate] = {}
+        spelled = set()
+        tokens, labels = np.empty(frames, np.int32), np.empty(frames, np.int32)
+        for place in best_first if self.lexicon is not None else best_first[: self.options.nbest]:
+            written = trace(work.ints, int(nodes[place]), tokens, labels)
+            ids = tokens[frames - written :].tolist()
+            acoustic, lm, total = values[place].tolist()
+            if self.lexicon is None:
+                found = self.tokenizer.words(ids)
+                words, groups = [word for word, _ in found], [positions for _, positions in found]
+                candidates[place] = Candidate(ids, words, groups, acoustic, lm, total)
+                continue
+            spoken, groups = self._spoken(ids, labels[frames - written :].tolist(), int(ends[place]))
+            key = tuple(spoken)
+            if (key, tuple(ids)) in spelled:
+                continue  # the same tokens, parted into the same words at other places: the same alignments
+            spelled.add((key, tuple(ids)))
+            if key not in candidates:
+                words = [self.lexicon.words[label] for label in spoken]
+                candidates[key] = Candidate(ids, words, groups, acoustic, lm, total)
+            elif total > -math.inf:
+                best = candidates[key]
+                gain = float(np.logaddexp(best.total, total)) - best.total
+                candidates[key] = replace(best, acoustic=best.acoustic + gain, total=best.total + gain)
+        ranked = sorted(candidates.values(), key=lambda one: (-one.total, one.tokens, one.words))
+        return ranked[: self.options.nbest]
+
+    def _spoken(self, ids: list[int], labels: list[int], end: int) -> tuple[list[int], list[list[int]]]:
+        """The words' labels and the positions of their tokens; ``end`` is that of a last word without a space."""
+        spoken: list[int] = []
+        groups: list[list[int]] = [[]]
+        for position, (token, label) in enumerate(zip(ids, labels, strict=True)):
+            if token != self._space:
+                groups[-1].append(position)
+            if label != NONE:
+                spoken.append(label)
+                groups.append([])
+        if end != NONE:
+            spoken.append(end)
+        return spoken, groups[: len(spoken)]
+
+
+def _settings(options: BeamOptions, modes: dict[str, Any], hot: Automaton, tokens: int) -> Settings:
+    """What the kernel reads of the options and of what the decoder was made with."""
+    return Settings(
+        token_limit=min(int(options.token_limit), tokens),
+        token_threshold=float(options.token_threshold),
+        beam_threshold=float(options.beam_threshold),
+        skip=math.log(options.blank_skip) if options.blank_skip < 1 else math.inf,
+        alpha=float(options.lm_weight),
+        bonus=float(options.word_bonus),
+        unknown=float(options.unknown_penalty),
+        gain=max(0.0, options.word_bonus) + float(hot.credit.max() + hot.complete.max()),
+        plain=not (modes["has_lm"] or modes["has_hot"] or options.word_bonus or modes["lexicon"]),
+        **modes,
+    )
+
+
+_ROOM = 1 << 14  # prefixes that an utterance's first arrays have room for
+
+
+def _characters(tokenizer: Tokenizer, blank: int) -> dict[str, int]:
+    """Every character that the tokens can write, numbered in order."""
+    if tokenizer.kind == "word":
+        return {}
+    spelled = {character for text, _ in _writings(tokenizer, blank) for character in text}
+    return {character: number for number, character in enumerate(sorted(spelled))}
+
+
+def _writings(tokenizer: Tokenizer, blank: int) -> list[tuple[str, bool]]:
+    """What each token writes, and whether it ends the word before it; as `Tokenizer.words` has it."""
+    writings = []
+    for token, symbol in enumerate(tokenizer.symbols):
+        if token == blank:
+            writings.append(("", False))
+        elif tokenizer.kind == "char":
+            writings.append(("", True) if symbol == _SPACE else (symbol, False))
+        elif tokenizer.kind == "word":
+            writings.append((symbol, True))
+        else:
+            writings.append((symbol.removeprefix(_WORD_MARK), symbol.startswith(_WORD_MARK)))
+    return writings
+
+
+def _units(tokenizer: Tokenizer, blank: int, characters: dict[str, int], lm: Sequence[int] | None) -> Units:
+    writings = _writings(tokenizer, blank)
+    spelled = [[] if tokenizer.kind == "word" else [characters[one] for one in text] for text, _ in writings]
+    return Units(
+        frozen([boundary for _, boundary in writings], np.uint8),
+        frozen(np.cumsum([0, *map(len, spelled)]), np.int32),
+        frozen([unit for units in spelled for unit in units], np.int32),
+        frozen(lm if lm is not None else [UNKNOWN] * len(writings), np.int32),
+    )
+
+
+def _token_ids(symbols: Sequence[str], blank: int, lm: NgramModel) -> list[int]:
+    """The language model's id of each token.
+
+    Raises:
+        AsrError: it knows none of them.
+    """
+    known = {word: number for word, number in lm.ids.items() if word not in SPECIAL}
+    ids = [UNKNOWN if token == blank else known.get(symbol, UNKNOWN) for token, symbol in enumerate(symbols)]
+    if len(symbols) > 1 and all(number == UNKNOWN for number in ids):
+        raise AsrError(f"the language model knows none of the model's tokens ({_compared(lm, symbols, blank)})")
+    return ids
+
+
+def _compared(lm: NgramModel, symbols: Sequence[str], blank: int) -> str:
+    theirs = [word for word in lm.vocabulary if word not in SPECIAL][:5]
+    ours = [symbol for token, symbol in enumerate(symbols) if token != blank][:5]
+    return f"its {lm.unit}s are such as {theirs}, the model's tokens such as {ours}"
+
+
+def _vocabulary_trie(characters: dict[str, int], lm: NgramModel | None) -> Trie:
+    """The words of a word model by their characters; a bare root without one.
+
+    Raises:
+        AsrError: none of its words can be written in these characters.
+    """
+    words: list[str] = []
+    if lm is not None and lm.unit == "word":
+        writable = set(characters)
+        words = sorted(word for word in lm.vocabulary if word and word not in SPECIAL and writable.issuperset(word))
+        if not words and characters:
+            listed = [word for word in lm.vocabulary if word not in SPECIAL][:5]
+            raise AsrError(
+                f"none of the language model's words, such as {listed}, can be written with the model's characters, "
+                f"{''.join(characters)}; estimate it from text in the model's own spelling and case"
+            )
+    ids = np.array([lm.ids[word] for word in words] if lm is not None else [], np.int64)
+    spellings = [[characters[one] for one in word] for word in words]
+    return build_trie(spellings, np.arange(len(words)), ids)
+
+
+def _lexicon_trie(lexicon: Lexicon, symbols: Sequence[str], blank: int, space: int, lm: NgramModel | None) -> Trie:
+    """The lexicon's words by their tokens; where the model writes spaces, each spelling ends with one."""
+    end = () if space == NONE else (space,)
+    spelled = [spelling + end for spelling in lexicon.token_ids(symbols, blank)]
+    order = sorted(range(len(spelled)), key=spelled.__getitem__)
+    labels = np.array([label for label, _, _ in lexicon.entries])[order]
+    ids = np.zeros(len(lexicon), np.int64)
+    if lm is not None and lm.unit == "word":
+        ids = np.array([lm.ids.get(word, UNKNOWN) if word not in SPECIAL else UNKNOWN for word in lexicon.words])
+        if (ids == UNKNOWN).all():
+            raise AsrError(
+                f"the language model knows none of the lexicon's words ({_compared(lm, lexicon.words, NONE)}); "
+                "write both in the same spelling and case"
+            )
+    return build_trie([spelled[place] for place in order], labels, ids)
+
+
+def _tables(lm: NgramModel | None) -> Tables:
+    """The model as the kernel takes it; without one, arrays of the same types."""
+    if lm is not None:
+        return Tables(*(frozen(array, array.dtype) for array in lm.tables))
+    zero = np.zeros(1)
+    return Tables(
+        frozen(zero, np.uint32), frozen(zero, np.float32), frozen(zero, np.float32), frozen(zero, np.int32),
+        frozen(np.zeros(2), np.int32),
+    )  # fmt: skip

@@ -1,0 +1,424 @@
+"""The compiled prefix beam search over CTC log-probabilities.
+
+Source: Hannun, Maas, Jurafsky, Ng 2014 (First-pass large vocabulary continuous speech recognition using bi-directional
+recurrent DNNs), algorithm 1, and Graves & Jaitly 2014, section 4: a prefix holds the summed probability of all its
+alignments, those that end in blank and those that do not apart.
+
+A prefix has one node for good, found again through its parent's children, so that a prefix that was pruned and comes
+back meets what is known of it. Whether the extension of a prefix in the beam is itself in the beam is asked from the
+longer prefix's side, so that no candidate needs a look-up; and only candidates that survive get a node. Every sum is
+in float64 and in logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from asr.compiled import inlined, kernel
+from asr.decode.fusion import (
+    AFTER,
+    CHILD,
+    HOT,
+    LABEL,
+    LEX,
+    LM,
+    NONE,
+    OUTSIDE,
+    PARENT,
+    RANK,
+    SCORE,
+    SIBLING,
+    SLOT,
+    STATE,
+    TOKEN,
+    close,
+    close_sentence,
+    emit,
+    extend,
+    spell,
+    trie_child,
+)
+from asr.decode.work import (
+    ADDED,
+    ADDED_LABEL,
+    BLANK_MASS,
+    CLOSED,
+    DEAD,
+    ENTRIES,
+    ENTRY,
+    MASS,
+    NODES,
+    SIDE,
+    TO_HOT,
+    TO_LEX,
+    TO_LM,
+    TO_MASS,
+    TO_RANK,
+    TO_SCORE,
+    TO_STATE,
+    TOKEN_MASS,
+)
+
+_LOST = 40.0  # e^-40 beside 1 is below what float64 resolves
+
+
+@kernel
+def _add(a, b):  # type: ignore[no-untyped-def]
+    """ln(e^a + e^b)."""
+    if a < b:
+        a, b = b, a
+    if b < a - _LOST or b == -np.inf:
+        return a
+    return a + math.log1p(math.exp(b - a))
+
+
+@kernel
+def _best_tokens(row, blank, limit, threshold, tokens):  # type: ignore[no-untyped-def]
+    """Fills ``tokens`` with what a frame tries, the best first (of equals the lower number), and returns how many."""
+    best = row[0]
+    for token in range(1, len(row)):
+        if row[token] > best:
+            best = row[token]
+    least = best - threshold
+    count = 0
+    for token in range(len(row)):
+        value = row[token]
+        if value < least or token == blank or value == -np.inf:
+            continue
+        if count == limit:
+            if value <= row[tokens[count - 1]]:
+                continue
+            count -= 1
+        place = count
+        while place > 0 and row[tokens[place - 1]] < value:
+            tokens[place] = tokens[place - 1]
+            place -= 1
+        tokens[place] = token
+        count += 1
+    return count
+
+
+@kernel
+def _keep_best(keys, serial, order, count, beam):  # type: ignore[no-untyped-def]
+    """Reorders the first ``count`` of ``order`` so that the best ``beam`` come first (Hoare's quickselect, 1961).
+
+    Returns:
+        The least key among the best.
+    """
+    low, high = 0, count - 1
+    while low < high:
+        pivot = order[(low + high) >> 1]
+        key, number = keys[pivot], serial[pivot]
+        i, j = low, high
+        while i <= j:
+            while keys[order[i]] > key or (keys[order[i]] == key and serial[order[i]] < number):
+                i += 1
+            while keys[order[j]] < key or (keys[order[j]] == key and serial[order[j]] > number):
+                j -= 1
+            if i <= j:
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if beam - 1 <= j:
+            high = j
+        elif beam - 1 >= i:
+            low = i
+        else:
+            break
+    worst = np.inf
+    for place in range(beam):
+        worst = min(worst, keys[order[place]])
+    return worst
+
+
+@kernel
+def _in_beam(ints, entries, child, following, entry, token, label):  # type: ignore[no-untyped-def]
+    """Whether the extension of an entry is an entry itself."""
+    other = child[entry]
+    while other != NONE:
+        node = entries[other]
+        if ints[node, TOKEN] == token and ints[node, LABEL] == label:
+            return True
+        other = following[other]
+    return False
+
+
+@inlined
+def _push(work, beam, count, serial, key, mass, entry, token, label, to):  # type: ignore[no-untyped-def]
+    """Adds a candidate; ``to``: score, rank, LM, state, lex, hot."""
+    place = work.order[count]
+    work.keys[place], work.serial[place] = key, serial
+    place -= beam
+    work.scored[place, TO_MASS], work.scored[place, TO_SCORE] = mass, to[0]
+    work.scored[place, TO_RANK], work.scored[place, TO_LM] = to[1], to[2]
+    work.made[place, ENTRY], work.made[place, ADDED], work.made[place, ADDED_LABEL] = entry, token, label
+    work.made[place, TO_STATE], work.made[place, TO_LEX], work.made[place, TO_HOT] = to[3], to[4], to[5]
+
+
+@kernel
+def _node(ints, floats, counts, parent, made, scored):  # type: ignore[no-untyped-def]
+    """The node of a candidate: the one it had before, or a new one."""
+    node = ints[parent, CHILD]
+    while node != NONE:
+        if ints[node, TOKEN] == made[ADDED] and ints[node, LABEL] == made[ADDED_LABEL]:
+            return node
+        node = ints[node, SIBLING]
+    node = np.int32(counts[NODES])
+    counts[NODES] += 1
+    ints[node, PARENT], ints[node, TOKEN], ints[node, LABEL] = parent, made[ADDED], made[ADDED_LABEL]
+    ints[node, STATE], ints[node, LEX], ints[node, HOT] = made[TO_STATE], made[TO_LEX], made[TO_HOT]
+    ints[node, CHILD], ints[node, SLOT], ints[node, AFTER], ints[node, OUTSIDE] = NONE, NONE, NONE, NONE
+    floats[node, SCORE], floats[node, RANK], floats[node, LM] = scored[TO_SCORE], scored[TO_RANK], scored[TO_LM]
+    ints[node, SIBLING] = ints[parent, CHILD]
+    ints[parent, CHILD] = node
+    return node
+
+
+@kernel
+def _stay(row, blank, size, ints, floats, entries, masses, fresh, keys, child, following):  # type: ignore[no-untyped-def]
+    """Carries every entry on as it is: a blank, a repeat, or one more token after a shorter entry.
+
+    Returns:
+        The best key.
+    """
+    best = -np.inf
+    for entry in range(size):
+        child[entry] = NONE
+    for entry in range(size):
+        node = entries[entry]
+        token = ints[node, TOKEN]
+        blank_mass = masses[entry, MASS] + row[blank]
+        token_mass = -np.inf
+        if token != NONE:
+            token_mass = masses[entry, TOKEN_MASS] + row[token]
+            parent = ints[node, PARENT]
+            shorter = ints[parent, SLOT]
+            if shorter != NONE:
+                following[entry] = child[shorter]
+                child[shorter] = entry
+                column = BLANK_MASS if ints[parent, TOKEN] == token else MASS
+                token_mass = _add(token_mass, masses[shorter, column] + row[token])
+        mass = _add(blank_mass, token_mass)
+        fresh[entry, BLANK_MASS], fresh[entry, TOKEN_MASS], fresh[entry, MASS] = blank_mass, token_mass, mass
+        keys[entry] = mass + floats[node, RANK]
+        best = max(best, keys[entry])
+    return best
+
+
+@kernel
+def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys, serial, order, picked, made, scored):  # type: ignore[no-untyped-def] # fmt: skip
+    """Chooses the new beam among the entries as they are and ``count`` candidates; what stays, stays in its place."""
+    several = np.int64(0)
+    for entry in range(size):
+        if keys[entry] >= least and keys[entry] > -np.inf:
+            picked[several] = entry
+            several += 1
+    stayed = several
+    for place in range(count):
+        if keys[order[place]] >= least:
+            picked[several] = order[place]
+            several += 1
+    if several == stayed == size:
+        return
+    if several > beam:
+        _keep_best(keys, serial, picked, several, beam)
+        several = beam
+
+    for entry in range(size):
+        ints[entries[entry], SLOT] = NONE
+    for place in range(several):
+        one = picked[place]
+        if one < beam:
+            ints[entries[one], SLOT] = one
+        else:
+            parent = entries[made[one - beam, ENTRY]]
+            made[one - beam, ENTRY] = _node(ints, floats, counts, parent, made[one - beam], scored[one - beam])
+    hole = 0
+    for place in range(several):
+        one = picked[place] - beam
+        if one < 0:
+            continue
+        while hole < size and ints[entries[hole], SLOT] != NONE:
+            hole += 1
+        entries[hole] = made[one, ENTRY]
+        ints[entries[hole], SLOT] = hole
+        fresh[hole, BLANK_MASS], fresh[hole, TOKEN_MASS] = -np.inf, scored[one, TO_MASS]
+        fresh[hole, MASS] = scored[one, TO_MASS]
+        hole += 1
+    end = max(size, hole)
+    while hole < end:
+        if ints[entries[hole], SLOT] != NONE:
+            hole += 1
+        elif ints[entries[end - 1], SLOT] == NONE:
+            end -= 1
+        else:
+            end -= 1
+            entries[hole] = entries[end]
+            ints[entries[hole], SLOT] = hole
+            for column in range(3):
+                fresh[hole, column] = fresh[end, column]
+    counts[ENTRIES] = end
+
+
+@inlined
+def _close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
+    """Closes every entry that can end here; if none can, the best one at its last whole word."""
+    settings, trie = fusion.settings, fusion.trie
+    counts, ints, floats, entries = work.counts, work.ints, work.floats, work.entries
+    masses = work.masses[counts[SIDE]]
+    count = 0
+    best, chosen = -np.inf, 0
+    for entry in range(counts[ENTRIES]):
+        node = np.int64(entries[entry])
+        acoustic = masses[entry, MASS]
+        if acoustic + floats[node, RANK] > best:
+            best, chosen = acoustic + floats[node, RANK], entry
+        lex = np.int64(ints[node, LEX])
+        first, behind = np.int64(0), np.int64(1)
+        open_word = settings.lexicon and lex != 0
+        if open_word:
+            end = trie_child(trie, lex, space)
+            if end == NONE:
+                continue
+            first, behind = np.int64(trie.first_word[end]), np.int64(trie.first_word[end + 1])
+        for choice in range(first, behind):
+            label = np.int64(NONE)
+            score, lm, state = floats[node, SCORE], floats[node, LM], np.int64(ints[node, STATE])
+            if open_word:
+                label = np.int64(trie.words[choice])
+                score, _, lm, state, _, _ = emit(fusion, score, lm, state, np.int64(ints[node, HOT]), label)
+            elif not settings.lexicon:
+                score, lm, state = close(fusion, ints, floats, node)
+            score, lm = close_sentence(fusion, score, lm, state)
+            closed.nodes[count], closed.labels[count] = node, label
+            closed.values[count, 0], closed.values[count, 1], closed.values[count, 2] = acoustic, lm, acoustic + score
+            count += 1
+    if count == 0:
+        node = np.int64(entries[chosen])
+        while ints[node, PARENT] != NONE and ints[node, LABEL] == NONE:
+            node = np.int64(ints[node, PARENT])
+        acoustic = masses[chosen, MASS]
+        score, lm = close_sentence(fusion, floats[node, SCORE], floats[node, LM], np.int64(ints[node, STATE]))
+        closed.nodes[0], closed.labels[0] = node, NONE
+        closed.values[0, 0], closed.values[0, 1], closed.values[0, 2] = acoustic, lm, acoustic + score
+        count = 1
+    counts[CLOSED] = count
+
+
+@kernel
+def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-untyped-def]
+    """Carries the beam on from ``frame`` and, after the last frame, closes what can end there.
+
+    Args:
+        log_probs: float64, shape (S, V).
+        frame: the first that has not been searched.
+        work: the search so far.
+        fusion: what scores a prefix besides its sound.
+        space: with a lexicon, the token that may be missing at the utterance's end; NONE: there is none.
+        closed: to be filled.
+
+    Returns:
+        The frame that it stopped before: S, or an earlier one if there is no room for more nodes (see `grown`).
+    """
+    settings, trie = fusion.settings, fusion.trie
+    counts, ints, floats, entries, keys, order = (
+        work.counts, work.ints, work.floats, work.entries, work.keys, work.order,
+    )  # fmt: skip
+    beam, room = len(entries), len(order)
+    while frame < len(log_probs) and counts[NODES] + beam <= len(ints):
+        row = log_probs[frame]
+        frame += 1
+        size = counts[ENTRIES]
+        masses, fresh = work.masses[counts[SIDE]], work.masses[1 - counts[SIDE]]
+
+        if row[settings.blank] >= settings.skip:
+            for entry in range(size):
+                masses[entry, MASS] += row[settings.blank]
+                masses[entry, BLANK_MASS], masses[entry, TOKEN_MASS] = masses[entry, MASS], -np.inf
+            continue
+
+        best = _stay(row, settings.blank, size, ints, floats, entries, masses, fresh, keys, work.child, work.next)
+        # What is no better than the bar cannot survive: the worst entry where the beam is full of them.
+        full = -np.inf
+        if size == beam:
+            full = np.inf
+            for entry in range(size):
+                full = min(full, keys[entry])
+        bar = max(full, best - settings.beam_threshold)
+        count, serial = np.int64(0), np.int64(beam)  # a constant's type would compile `_settle` twice
+        tried = _best_tokens(row, settings.blank, settings.token_limit, settings.token_threshold, work.tokens)
+        for entry in range(size):
+            node = np.int64(entries[entry])
+            last = ints[node, TOKEN]
+            known = floats[node, SCORE] + settings.gain
+            for number in range(tried):
+                token = np.int64(work.tokens[number])
+                if masses[entry, MASS] + row[token] + known <= bar:
+                    break  # nor do the tokens behind it, which are no better
+                mass = (masses[entry, BLANK_MASS] if token == last else masses[entry, MASS]) + row[token]
+                if mass + known <= bar:
+                    continue
+                lex, first, behind = np.int64(0), np.int64(0), np.int64(1)
+                score, rank, lm, state, hot = 0.0, 0.0, 0.0, np.int64(0), np.int64(0)
+                if settings.lexicon:
+                    lex = trie_child(trie, ints[node, LEX], token)
+                    if lex == NONE:
+                        continue
+                    score, rank, lm, state = spell(fusion, ints, floats, node, token)
+                    hot = np.int64(ints[node, HOT])
+                    first, behind = np.int64(trie.first_word[lex] - 1), np.int64(trie.first_word[lex + 1])
+                elif not settings.plain:
+                    score, rank, lm, state, lex, hot = extend(fusion, ints, floats, node, token, bar - mass)
+                # Without a lexicon this runs once; with one, for the word that goes on and each word that ends here.
+                for choice in range(first, behind):
+                    label = np.int64(NONE)
+                    if settings.lexicon and choice == first:
+                        if trie.first[lex] == trie.first[lex + 1]:
+                            continue
+                        to = (score, rank, lm, state, lex, hot)
+                    elif settings.lexicon:
+                        label = np.int64(trie.words[choice])
+                        to = emit(fusion, score, lm, state, hot, label)
+                    else:
+                        to = (score, rank, lm, state, lex, hot)
+                    key = mass + to[1]
+                    if key <= bar or _in_beam(ints, entries, work.child, work.next, entry, token, label):
+                        continue
+                    _push(work, beam, count, serial, key, mass, entry, token, label, to)
+                    count, serial = count + 1, serial + 1
+                    best = max(best, key)
+                    if count == room:
+                        full = max(full, _keep_best(keys, work.serial, order, count, beam))
+                        count = beam
+                    bar = max(full, best - settings.beam_threshold)
+
+        if best == -np.inf:
+            # Nothing is possible any more (a lexicon, and a frame that rules out all it allows): what there was stands.
+            counts[DEAD] = 1
+            continue
+        least = best - settings.beam_threshold
+        _settle(
+            size, count, beam, least, counts, ints, floats, entries, fresh, keys, work.serial, order, work.picked,
+            work.made, work.scored,
+        )  # fmt: skip
+        counts[SIDE] = 1 - counts[SIDE]
+    if frame == len(log_probs):
+        _close_all(work, fusion, space, closed)
+    return frame
+
+
+@kernel
+def trace(ints, node, tokens, labels):  # type: ignore[no-untyped-def]
+    """Fills ``tokens`` and ``labels`` (int32, shape (S,)) from their ends with what a node spells.
+
+    The label of a token is the word that ends with it, or `NONE`. Returns how many tokens there are.
+    """
+    written = 0
+    while ints[node, PARENT] != NONE:
+        written += 1
+        tokens[len(tokens) - written] = ints[node, TOKEN]
+        labels[len(labels) - written] = ints[node, LABEL]
+        node = np.int64(ints[node, PARENT])
+    return written

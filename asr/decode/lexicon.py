@@ -1,0 +1,116 @@
+"""Lexicons: which tokens (characters, sentence pieces, phones) spell each word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from asr.errors import AsrError
+from asr.files import read_text
+from asr.tokens import Tokenizer
+
+
+class Lexicon:
+    """Words and their spellings; a word may have several, and several words may share one.
+
+    Attributes:
+        words: each word once, in the order of first mention; a word's place is its label.
+        entries: (label, spelling as token symbols, where it was read), each spelling of a word once.
+    """
+
+    def __init__(
+        self, pairs: Iterable[tuple[str, Sequence[str]]], where: str = "the lexicon", lines: Sequence[int] | None = None
+    ) -> None:
+        """
+        Args:
+            pairs: (word, its spelling as token symbols), one for each pronunciation.
+            where: what to call it in error messages.
+            lines: the line of each pair, for error messages; None: pairs are counted.
+
+        Raises:
+            AsrError: no pair at all, a word that is empty or holds a space, or an empty spelling.
+        """
+        labels: dict[str, int] = {}
+        spellings: dict[tuple[int, tuple[str, ...]], str] = {}
+        for number, (word, spelling) in enumerate(pairs):
+            place = f"{where}, line {lines[number]}" if lines is not None else f"{where}, entry {number + 1}"
+            if len(word.split()) != 1 or word != word.strip():
+                raise AsrError(f"{place}: {word!r} is not one word")
+            if not spelling:
+                raise AsrError(
+                    f"{place}: the word {word!r} has no tokens; a line is a word and the tokens that spell it"
+                )
+            label = labels.setdefault(word, len(labels))
+            spellings.setdefault((label, tuple(spelling)), place)
+        if not labels:
+            raise AsrError(f"{where}: no words; a line is a word and the tokens that spell it")
+        self.words = list(labels)
+        self.entries = [(label, spelling, place) for (label, spelling), place in spellings.items()]
+
+    def __len__(self) -> int:
+        """How many words."""
+        return len(self.words)
+
+    def token_ids(self, symbols: Sequence[str], blank: int) -> list[tuple[int, ...]]:
+        """The spelling of each entry as token ids.
+
+        Args:
+            symbols: the model's V tokens by id.
+            blank: index of the blank, which spells nothing.
+
+        Raises:
+            AsrError: names the first word with a token that the model lacks, the token and the line.
+        """
+        ids = {symbol: number for number, symbol in enumerate(symbols) if number != blank}
+        spelled = []
+        for label, spelling, place in self.entries:
+            missing = [symbol for symbol in spelling if symbol not in ids]
+            if missing:
+                raise AsrError(
+                    f"{place}: the word {self.words[label]!r} is spelled with {missing[0]!r}, which is not a token of "
+                    f"the model; its tokens are {_listed(ids)}"
+                )
+            spelled.append(tuple(ids[symbol] for symbol in spelling))
+        return spelled
+
+
+def _listed(symbols: Iterable[str], most: int = 40) -> str:
+    symbols = list(symbols)
+    return " ".join(symbols[:most]) + (f" … ({len(symbols)} in all)" if len(symbols) > most else "")
+
+
+def from_words(words: Iterable[str], tokenizer: Tokenizer) -> Lexicon:
+    """A lexicon of words spelled by the model's own tokenizer.
+
+    Raises:
+        AsrError: no word, or one that the tokens cannot spell.
+    """
+    return Lexicon(
+        ((word, [tokenizer.symbols[token] for token in tokenizer.encode(word)]) for word in words), "the word list"
+    )
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Reads a lexicon: a line is a word and the tokens that spell it, separated by white space.
+
+    Understood are Kaldi's ``lexicon.txt`` and both forms of the CMU dictionary: variants marked ``WORD(2)``, remarks
+    behind `` #`` or on lines that begin with ``;;;``; and variants numbered in a second column, which is taken for that
+    if every line has a whole number there.
+
+    Raises:
+        AsrError: the file cannot be read, holds no word, or a word without tokens.
+    """
+    rows, lines = [], []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split(" #")[0].split()
+        if fields and not line.startswith(";;;"):
+            rows.append(fields)
+            lines.append(number)
+    numbered = bool(rows) and all(len(fields) > 1 and fields[1].isdecimal() for fields in rows)
+    return Lexicon(((_word(fields[0]), fields[2 if numbered else 1 :]) for fields in rows), str(path), lines)
+
+
+def _word(field: str) -> str:
+    """``WORD(2)`` without its number."""
+    word, bracket, number = field.rpartition("(")
+    return word if bracket and word and number.endswith(")") and number[:-1].isdecimal() else field

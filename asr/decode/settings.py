@@ -1,0 +1,119 @@
+"""How a search decodes: what ``asr decode --tune`` stores with the model, and what a receipt needs to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from asr.config import Strict, read_yaml, to_yaml
+from asr.decode.beam import BeamOptions
+from asr.decode.rescore import Rescoring
+from asr.errors import AsrError
+from asr.files import write_text
+
+FILE = "decode.yaml"
+_CALIBRATED = ("background", "shift_start", "shift_end", "temperature", "scale", "offset")
+
+
+class SearchSettings(Strict):
+    """A beam search with its language models, lexicon and hotwords.
+
+    The numbers are those of `BeamOptions` and `Rescoring`, the last six those of `asr.decode.align.word_times` and
+    `asr.decode.confidence.Calibration`.
+    """
+
+    lm: str | None = Field(None, description="file of the n-gram language model")
+    lm_sha256: str | None = None
+    lexicon: str | None = Field(None, description="file of the lexicon")
+    lexicon_sha256: str | None = None
+    hotwords: list[str] = Field([], description="phrases to listen for")
+    hotword_weight: float = Field(2.0, description="[nats a word]")
+    beam: int = BeamOptions.beam
+    token_limit: int = BeamOptions.token_limit
+    token_threshold: float = BeamOptions.token_threshold
+    beam_threshold: float = BeamOptions.beam_threshold
+    blank_skip: float = BeamOptions.blank_skip
+    lm_weight: float = BeamOptions.lm_weight
+    word_bonus: float = BeamOptions.word_bonus
+    unknown_penalty: float = BeamOptions.unknown_penalty
+    rescore: str | None = Field(None, description="folder of the LSTM language model that scores the n best anew")
+    rescore_sha256: str | None = None
+    rescore_weight: float = Field(Rescoring.lm_weight, description="of both language models together")
+    rescore_mix: float = Field(Rescoring.mix, description="the LSTM's share of it")
+    background: list[float] | None = None
+    shift_start: float = 0.0
+    shift_end: float = 0.0
+    temperature: float = Field(1.0, gt=0)
+    scale: float = Field(1.0, ge=0)
+    offset: float = 0.0
+
+    def options(self) -> BeamOptions:
+        """What the decoder takes; as many candidates as it keeps."""
+        named = {field.name: getattr(self, field.name) for field in fields(BeamOptions) if field.name != "nbest"}
+        return BeamOptions(**named, nbest=self.beam)
+
+    def with_options(self, options: BeamOptions) -> SearchSettings:
+        """These settings with other options of the search."""
+        return self.changed(**{name: value for name, value in asdict(options).items() if name != "nbest"})
+
+    def changed(self, **values: Any) -> SearchSettings:
+        """These settings with other values, checked."""
+        return SearchSettings.model_validate({**self.model_dump(), **values})
+
+    def calibration_of(self, other: SearchSettings) -> SearchSettings:
+        """These settings with the other's times and confidences."""
+        return self.changed(**{name: getattr(other, name) for name in _CALIBRATED})
+
+
+class Tuned(Strict):
+    """What was found on a development set, and on which.
+
+    Attributes:
+        search: the best settings.
+        model_sha256: of the model that they are for.
+        manifest, manifest_sha256: the development set.
+        wer, wer_greedy: on that set [%].
+        calibration_error: expected calibration error of the words' confidences on that set.
+    """
+
+    search: SearchSettings
+    model_sha256: str
+    manifest: str
+    manifest_sha256: str
+    wer: float
+    wer_greedy: float
+    calibration_error: float
+
+
+def write_tuned(model: Path, tuned: Tuned) -> Path:
+    """Stores them in the model folder, beside what `SHA256SUMS` covers: tuning does not make it another model.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    path = model / FILE
+    write_text(path, to_yaml(tuned.model_dump()))
+    return path
+
+
+def read_tuned(model: Path, model_sha256: str) -> Tuned | None:
+    """What `write_tuned` stored; None where the model was never tuned.
+
+    Raises:
+        AsrError: malformed, or of another model than the one that lies there.
+    """
+    path = model / FILE
+    if not path.exists():
+        return None
+    try:
+        tuned = Tuned.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise AsrError(f"{path}: {key}: {first['msg']}; run asr decode --tune again") from error
+    if tuned.model_sha256 != model_sha256:
+        raise AsrError(f"{path}: was tuned for another model than the one that lies there; run asr decode --tune again")
+    return tuned

@@ -1,0 +1,140 @@
+"""``asr decode --tune``'s work: weights, word times and confidences fitted on a development set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.corpora.connected import boundaries_path, read_boundaries
+from asr.decode.align import fit_shifts, median_odds, right_words
+from asr.decode.confidence import calibrate, correct_words, expected_calibration_error
+from asr.decode.greedy import greedy_decoder
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.manifest import log_probs_of
+from asr.decode.settings import SearchSettings, Tuned, write_tuned
+from asr.decode.system import Search
+from asr.decode.tune import Trial, tune, tune_rescoring
+from asr.errors import AsrError
+from asr.files import sha256
+from asr.manifest import Utterance, read_manifest
+from asr.model.acoustic import Recogniser
+from asr.score.align import texts_wer
+from asr.tokens import BLANK
+
+
+def tune_to_folder(
+    recogniser: Recogniser,
+    settings: SearchSettings,
+    model: Path,
+    manifest: Path,
+    device: torch.device,
+    threads: int,
+    report: Callable[[int, int | None], None],
+    told: Callable[[str], None],
+) -> Tuned:
+    """``asr decode --tune``'s work: finds a search's weights on a development set and stores them with the model.
+
+    After weights and beam come the model's background for word times (and its delays, where a file of word
+    boundaries lies beside the manifest) and the map to confidences that hold.
+
+    Args:
+        recogniser: as it lies in ``model``, its model on ``device``.
+        settings: what is to be used: language models, lexicon, hotwords.
+        model: model folder, which gets ``decode.yaml``.
+        manifest: the development set; never the test set.
+        device: where to compute.
+        threads: utterances decoded at once.
+        report: told how many seconds of audio are done, and of how many.
+        told: given a line of each finding.
+
+    Raises:
+        AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
+    """
+    search = Search(recogniser, settings, threads)
+    utterances = read_manifest(manifest)
+    total = round(sum(one.duration for one in utterances))
+    rows: dict[str, np.ndarray] = {}
+    for made in log_probs_of(utterances, recogniser.model, device, lambda done: report(round(done), total)):
+        rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
+    usable = [one for one in utterances if one.id in rows]
+    if not any(one.text for one in usable):
+        raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on")
+    log_probs, references = [rows[one.id] for one in usable], [one.text for one in usable]
+
+    greedy = greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds)(log_probs)
+    greedy_wer = 100 * (texts_wer(references, [one.text for one in greedy])[0].rate or 0.0)
+    told(f"{len(usable)} of {len(utterances)} utterances; greedy WER {greedy_wer:.2f} %")
+    trial = tune(log_probs, references, search.decoder, search.threads, lambda one: told(_line(one)))
+    search.change(search.settings.with_options(trial.options))
+    wer = trial.wer
+    if search.recurrent is not None:
+        found = search.decoder.decode_batch(log_probs, search.threads)
+        weights, counts = tune_rescoring(found, references, search.recurrent, search.decoder.options)
+        search.change(search.settings.changed(rescore_weight=weights.lm_weight, rescore_mix=weights.mix))
+        wer = 100 * (counts.rate or 0.0)
+        told(f"LSTM's share {weights.mix:g} of weight {weights.lm_weight:g}: WER {wer:.2f} %")
+    error = _calibrate(search, usable, log_probs, manifest)
+    told(f"best: {_line(trial)}; confidences' expected calibration error {error:.3f}")
+    if wer >= greedy_wer:
+        told("note: on this set the language model does not help; is it of the same kind of text?")
+    tuned = Tuned(
+        search=search.settings,
+        model_sha256=recogniser.sha256,
+        manifest=manifest.as_posix(),
+        manifest_sha256=sha256(manifest),
+        wer=round(wer, 4),
+        wer_greedy=round(greedy_wer, 4),
+        calibration_error=round(error, 4),
+    )
+    write_tuned(model, tuned)
+    return tuned
+
+
+def _line(trial: Trial) -> str:
+    options = trial.options
+    return (
+        f"beam {options.beam:3} lm_weight {options.lm_weight:4.2f} word_bonus {options.word_bonus:5.2f} "
+        f"WER {trial.wer:.2f} %"
+    )
+
+
+def _calibrate(
+    search: Search, utterances: Sequence[Utterance], log_probs: Sequence[np.ndarray], manifest: Path
+) -> float:
+    """Fits what times and confidences need into the search's settings; returns the calibration error."""
+    background = median_odds(log_probs, BLANK).round(4).tolist()
+    search.change(search.settings.changed(background=background, shift_start=0.0, shift_end=0.0))
+    found = search.candidates(log_probs)
+    correct = [
+        correct_words(one.text.split(), candidates[0].words) for one, candidates in zip(utterances, found, strict=True)
+    ]
+    if any(correct):
+        evidences = [search.evidence(candidates, row) for candidates, row in zip(found, log_probs, strict=True)]
+        calibration = calibrate(evidences, correct)
+        search.change(search.settings.changed(**asdict(calibration)))
+    hypotheses = [search.hypothesis(candidates, row) for candidates, row in zip(found, log_probs, strict=True)]
+    if boundaries_path(manifest).exists():
+        pairs = _times(utterances, hypotheses, manifest)
+        if pairs:
+            shifts = fit_shifts([found for found, _ in pairs], [true for _, true in pairs])
+            search.change(search.settings.changed(shift_start=shifts.start, shift_end=shifts.end))
+    sure = [word.confidence for one in hypotheses for word in one.words]
+    return expected_calibration_error(sure, [right for ones in correct for right in ones])
+
+
+def _times(
+    utterances: Sequence[Utterance], hypotheses: Sequence[Hypothesis], manifest: Path
+) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """(start, end) found and true [s] of the words that were recognised right."""
+    boundaries = read_boundaries(manifest)
+    pairs = []
+    for one, hypothesis in zip(utterances, hypotheses, strict=True):
+        if spans := [(span.start, span.end) for span in boundaries.get(one.id, [])]:
+            heard = [word.word for word in hypothesis.words]
+            times = [(word.start, word.end) for word in hypothesis.words]
+            pairs += right_words(one.text.split(), spans, heard, times)
+    return pairs

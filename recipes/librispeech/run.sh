@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Mini LibriSpeech: 5.3 hours of read English train, two speakers of train-clean-100 develop, two others test. The word
+# language model is of books that are not read in any of them.
+set -euo pipefail
+options="[--text FILE] "
+source "$(dirname "$0")/../stages.sh"
+text=$corpora/public-domain-books.txt
+if [ ${#rest[@]} -gt 0 ]; then
+    if [ "${rest[0]}" != --text ] || [ ${#rest[@]} -ne 2 ]; then wrong_usage; fi
+    text=${rest[1]}
+fi
+data=data/librispeech exp=exp/librispeech/seed$seed lm=exp/lm/librispeech-4gram.safetensors
+
+stage 1 "$corpora/LibriSpeech" asr data download librispeech --parts train-clean-5,train-clean-100 --to "$corpora"
+stage 2 $data/train-clean-100.jsonl asr data prepare librispeech --from "$corpora" --out $data
+stage 3 $data/dev.jsonl asr data select $data/train-clean-100.jsonl --speakers 4088,4406 --out $data/dev.jsonl
+stage 4 $data/test.jsonl asr data select $data/train-clean-100.jsonl --speakers 5652,8226 --out $data/test.jsonl
+stage 5 $exp/model/SHA256SUMS asr train --config recipes/librispeech/conf/blstm.yaml \
+    --train $data/train-clean-5.jsonl --dev $data/dev.jsonl --out $exp "${overrides[@]}"
+stage 6 $exp/decode/test/decode.json asr decode --model $exp/model --manifest $data/test.jsonl
+stage 7 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl
+stage 8 $lm asr lm train --order 4 --vocabulary 200000 --prune 0,0,1,1 --text "$text" --out $lm
+stage 9 $exp/model/decode.yaml asr decode --tune --model $exp/model --lm $lm --manifest $data/dev.jsonl
+stage 10 $exp/decode/test-lm/decode.json asr decode --model $exp/model --lm $lm --manifest $data/test.jsonl \
+    --out $exp/decode/test-lm
+stage 11 $exp/decode/test-lm/result.json asr score $data/test.jsonl $exp/decode/test-lm/hyp.jsonl \
+    --against $exp/decode/test/hyp.jsonl
+exit $status

@@ -1,0 +1,374 @@
+"""The beam search beside sums over every alignment, and at its edges."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
+from asr.decode.greedy import best_path
+from asr.decode.kernel import search
+from asr.decode.lexicon import Lexicon
+from asr.errors import AsrError, UsageError
+from asr.lm.ngram import NgramModel
+from asr.tokens import Tokenizer
+from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
+
+WIDE = {
+    "beam": 3000,
+    "token_limit": 10,
+    "token_threshold": math.inf,
+    "beam_threshold": math.inf,
+    "nbest": 5000,
+}
+ALPHA, BETA, UNKNOWN = 0.7, 0.9, -1.5
+FUSED = {**WIDE, "lm_weight": ALPHA, "word_bonus": BETA, "unknown_penalty": UNKNOWN}
+CHARACTERS = tokenizer("char", ["<space>", "a", "b"])
+
+
+def lm_score(lm: NgramModel, units: list[str]) -> tuple[float, float]:
+    """ln P of the units and the sentence's end; what is added for those outside the vocabulary."""
+    state, total = lm.begin, 0.0
+    for unit in [*units, "</s>"]:
+        score, state = lm.advance(state, unit)
+        total += score
+    return total, UNKNOWN * sum(unit not in lm.ids for unit in units)
+
+
+def boost(words: list[str], hotwords: list[tuple[str, float]]) -> float:
+    total = 0.0
+    for phrase, weight in hotwords:
+        wanted = phrase.split()
+        total += sum(weight * len(wanted) for at in range(len(words)) if words[at : at + len(wanted)] == wanted)
+    return total
+
+
+def expected(
+    log_probs: np.ndarray,
+    blank: int,
+    tokens: Tokenizer,
+    lm: NgramModel | None,
+    hotwords: list[tuple[str, float]],
+    bonus: float,
+) -> dict[tuple[int, ...], tuple[float, float]]:
+    """Token sequence → acoustic and total score, without a lexicon."""
+    scored = {}
+    for ids, acoustic in prefixes(log_probs, blank).items():
+        words = [word for word, _ in tokens.words(ids)]
+        total = acoustic + bonus * len(words) + boost(words, hotwords)
+        if lm is not None:
+            score, outside = lm_score(lm, words if lm.unit == "word" else [tokens.symbols[token] for token in ids])
+            total += ALPHA * score + outside
+        scored[ids] = (acoustic, total)
+    return scored
+
+
+def agree(candidates: list[Candidate], wanted: dict[tuple[int, ...], tuple[float, float]]) -> None:
+    assert {tuple(one.tokens) for one in candidates} == set(wanted)
+    for one in candidates:
+        assert (one.acoustic, one.total) == pytest.approx(wanted[tuple(one.tokens)], abs=1e-9)
+    totals = [one.total for one in candidates]
+    assert totals == sorted(totals, reverse=True)
+
+
+@pytest.mark.parametrize("frames", range(7))
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_without_a_language_model_every_prefix_has_the_sum_of_its_alignments(frames: int, size: int) -> None:
+    blank = (frames + size) % size
+    log_probs = random_log_probs(frames, size, seed=10 * frames + size)
+    words = Tokenizer("word", [f"w{number}" for number in range(size)])
+    candidates = BeamDecoder(words, blank, BeamOptions(**WIDE)).decode(log_probs)
+    agree(candidates, expected(log_probs, blank, words, None, [], 0.0))
+    assert np.logaddexp.reduce([one.acoustic for one in candidates]) == pytest.approx(0, abs=1e-9)
+
+
+PIECES = tokenizer("unigram", ["▁a", "b", "▁ba"])
+CASES = {
+    "word model, characters": (CHARACTERS, random_lm("word", ["a", "ab", "bba", "b"], 3, 1), []),
+    "word model, few words known": (CHARACTERS, random_lm("word", ["aab"], 2, 2), []),
+    "word model, pieces": (PIECES, random_lm("word", ["a", "ab", "baba", "ba"], 3, 3), []),
+    "word model, pieces, a bare word mark": (
+        tokenizer("bpe", ["▁", "a", "▁ab"]),
+        random_lm("word", ["a", "ab", "aba"], 3, 4),
+        [("a ab", 1.3)],
+    ),
+    "word model, words": (tokenizer("word", ["one", "two", "x"]), random_lm("word", ["one", "two"], 3, 5), []),
+    "token model, characters": (CHARACTERS, random_lm("token", ["<space>", "a", "b"], 3, 6), []),
+    "token model, a token unknown": (CHARACTERS, random_lm("token", ["<space>", "a"], 2, 7), [("b", 1.0)]),
+    "unigrams": (CHARACTERS, random_lm("word", ["a", "b"], 1, 8), []),
+    "words counted": (CHARACTERS, None, []),
+    "hotwords": (CHARACTERS, None, [("a", 0.7), ("a b", 0.5), ("b a", 0.4), ("ab", 2.0), ("a b a", 0.2)]),
+    "hotwords in pieces": (PIECES, None, [("ab", 0.7), ("a ba", 1.5), ("ba ba", 2.0)]),
+    "hotwords of words": (tokenizer("word", ["x", "y", "z"]), None, [("x", 1.0), ("x y", 0.4), ("y x", 0.3)]),
+    "hotwords and a word model": (
+        CHARACTERS,
+        random_lm("word", ["a", "ab", "b"], 2, 9),
+        [("ab a", 1.0), ("aa", 3.0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_equal_those_of_every_prefix_one_by_one(case: str, seed: int) -> None:
+    tokens, lm, hotwords = CASES[case]
+    log_probs = random_log_probs(5 + seed % 2, 4, seed)
+    candidates = BeamDecoder(tokens, 0, BeamOptions(**FUSED), lm, hotwords=hotwords).decode(log_probs)
+    agree(candidates, expected(log_probs, 0, tokens, lm, hotwords, BETA))
+    for one in candidates:
+        assert one.words == [word for word, _ in tokens.words(one.tokens)]
+        assert one.text == " ".join(one.words)
+
+
+def parses(
+    ids: tuple[int, ...], spellings: list[tuple[str, tuple[int, ...]]], space: int | None
+) -> set[tuple[str, ...]]:
+    """Every sequence of words that these tokens spell."""
+    if not ids:
+        return {()}
+    found = set()
+    for word, spelling in spellings:
+        ends = [spelling] if space is None else [(*spelling, space)]
+        for end in ends:
+            if ids[: len(end)] == end:
+                found |= {(word, *rest) for rest in parses(ids[len(end) :], spellings, space)}
+        if ids == spelling:
+            found.add((word,))
+    return found
+
+
+LEXICON = [("ab", "a b"), ("AB", "a b"), ("a", "a"), ("b", "b"), ("b", "b a"), ("aab", "a a b")]
+
+
+@pytest.mark.parametrize("tokens", [CHARACTERS, tokenizer("word", ["c", "a", "b"])], ids=["spaces", "no spaces"])
+@pytest.mark.parametrize("unit", [None, "word", "token"])
+@pytest.mark.parametrize("hotwords", [[], [("AB", 1.0), ("a b", 0.8), ("b a", 0.5), ("b", 0.1)]], ids=["", "hotwords"])
+def test_with_a_lexicon_words_have_the_sum_of_all_their_spellings(
+    tokens: Tokenizer, unit: str | None, hotwords: list[tuple[str, float]]
+) -> None:
+    log_probs = random_log_probs(6, 4, seed=3)
+    vocabulary = {"word": ["ab", "AB", "b"], "token": tokens.symbols[1:]}
+    lm = random_lm(unit, vocabulary[unit], 3, 11) if unit else None
+    lexicon = Lexicon([(word, spelling.split()) for word, spelling in LEXICON])
+    candidates = BeamDecoder(tokens, 0, BeamOptions(**FUSED), lm, lexicon, hotwords).decode(log_probs)
+
+    space = 1 if tokens.kind == "char" else None
+    spellings = [(word, tuple(map(tokens.symbols.index, spelling.split()))) for word, spelling in LEXICON]
+    totals: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+    acoustics: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+    for ids, acoustic in prefixes(log_probs, 0).items():
+        for words in parses(ids, spellings, space):
+            total = acoustic + BETA * len(words) + boost(list(words), hotwords)
+            if lm is not None:
+                score, outside = lm_score(lm, list(words) if unit == "word" else [tokens.symbols[one] for one in ids])
+                total += ALPHA * score + outside
+            totals[words].append(total)
+            acoustics[words].append(acoustic)
+    wanted = {words: float(np.logaddexp.reduce(scores)) for words, scores in totals.items()}
+    assert {tuple(one.words): one.total for one in candidates} == pytest.approx(wanted, abs=1e-9)
+    assert len(candidates) == len(wanted)
+    if unit != "token":  # there the spellings of a word weigh differently in the total and in the sound alone
+        heard = {words: float(np.logaddexp.reduce(scores)) for words, scores in acoustics.items()}
+        assert {tuple(one.words): one.acoustic for one in candidates} == pytest.approx(heard, abs=1e-9)
+
+
+def test_a_word_that_two_divisions_of_the_same_tokens_spell_counts_once() -> None:
+    lexicon = Lexicon([("w", ["a"]), ("w", ["a", "a"])])
+    log_probs = random_log_probs(6, 2, seed=5)
+    candidates = BeamDecoder(tokenizer("word", ["a"]), 0, BeamOptions(**WIDE), lexicon=lexicon).decode(log_probs)
+    heard = prefixes(log_probs, 0)
+    twice = next(one for one in candidates if one.words == ["w", "w"])
+    assert twice.acoustic == pytest.approx(np.logaddexp(heard[(1, 1)], heard[(1, 1, 1)]), abs=1e-9)
+
+
+def test_when_no_word_is_whole_at_the_end_the_best_prefix_is_closed_at_its_last_whole_word() -> None:
+    tokens = tokenizer("word", ["a", "b", "c"])
+    lexicon = Lexicon([("A", ["a"]), ("BC", ["b", "c"])])
+    log_probs = np.log(np.array([[0.0, 1, 0, 0], [0, 0, 1, 0]]) + 1e-300)
+    decoder = BeamDecoder(tokens, 0, BeamOptions(beam=1), lexicon=lexicon)
+    (one,) = decoder.decode(log_probs)
+    assert (one.words, one.tokens) == (["A"], [1])
+    assert one.acoustic == pytest.approx(0, abs=1e-9)
+
+
+def test_frames_that_rule_out_the_whole_lexicon_still_give_an_answer() -> None:
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(np.array([[0.0, 1, 0], [0, 0, 1], [0, 1, 0]]))
+    lexicon = Lexicon([("A", ["a"])])
+    (one,) = BeamDecoder(tokenizer("word", ["a", "b"]), 0, BeamOptions(), lexicon=lexicon).decode(log_probs)
+    assert one.words == ["A"]
+    assert (one.acoustic, one.total) == (-math.inf, -math.inf)
+
+
+def test_what_a_model_holds_impossible_is_no_more_than_very_bad() -> None:
+    lm = random_lm("word", ["a"], 1, 0)
+    lm.tables.log_probs[:] = -np.inf
+    for weight in (0.0, 0.5):
+        options = BeamOptions(beam=64, nbest=64, lm_weight=weight)
+        for one in BeamDecoder(CHARACTERS, 0, options, lm).decode(random_log_probs(5, 4, 0)):
+            assert math.isfinite(one.total)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_width_one_equals_greedy_on_peaked_input(seed: int) -> None:
+    log_probs = random_log_probs(40, 6, seed, peak=30.0)
+    (one,) = BeamDecoder(Tokenizer("word", list("-abcde")), 0, BeamOptions(beam=1)).decode(log_probs)
+    assert one.tokens == [token for token, _, _ in best_path(log_probs, 0)]
+
+
+@pytest.mark.parametrize("beam", [2, 5, 16])
+def test_pruning_can_only_lose_mass_and_the_tuned_options_find_the_best_prefix(beam: int) -> None:
+    for seed in range(10):
+        log_probs = random_log_probs(6, 4, seed)
+        exact = expected(log_probs, 0, CHARACTERS, None, [], 0.0)
+        candidates = BeamDecoder(CHARACTERS, 0, BeamOptions(beam=beam, nbest=beam)).decode(log_probs)
+        assert 1 <= len(candidates) <= beam
+        for one in candidates:
+            assert one.acoustic <= exact[tuple(one.tokens)][0] + 1e-9
+        if beam == 16:
+            assert tuple(candidates[0].tokens) == max(exact, key=lambda ids: exact[ids][1])
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_shape_with_impossible_tokens_gives_probabilities(data: st.DataObject) -> None:
+    frames, size = data.draw(st.integers(0, 12)), data.draw(st.integers(1, 6))
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    weights = draw.random((frames, size)) * (draw.random((frames, size)) < data.draw(st.floats(0.1, 1)))
+    weights[np.arange(frames), draw.integers(0, size, frames)] += 0.1
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(weights / weights.sum(axis=1, keepdims=True))
+    log_probs = log_probs.astype(data.draw(st.sampled_from([np.float32, np.float64])))
+    options = BeamOptions(
+        beam=data.draw(st.integers(1, 20)),
+        token_limit=data.draw(st.integers(1, 6)),
+        token_threshold=data.draw(st.floats(0.1, 20)),
+        beam_threshold=data.draw(st.floats(0.1, 50)),
+        blank_skip=data.draw(st.sampled_from([0.5, 0.9, 1.0])),
+        nbest=20,
+    )
+    blank = data.draw(st.integers(0, size - 1))
+    candidates = BeamDecoder(Tokenizer("word", [f"w{one}" for one in range(size)]), blank, options).decode(log_probs)
+    assert 1 <= len(candidates) <= options.beam
+    assert np.logaddexp.reduce([one.acoustic for one in candidates]) <= 1e-6
+    assert len({tuple(one.tokens) for one in candidates}) == len(candidates)
+    assert all(blank not in one.tokens for one in candidates)
+
+
+def test_skipping_a_blank_frame_keeps_repeats_apart() -> None:
+    log_probs = np.log(np.array([[0.02, 0.98], [0.97, 0.03], [0.02, 0.98]]))
+    skipping = BeamDecoder(tokenizer("word", ["a"]), 0, BeamOptions(blank_skip=0.9)).decode(log_probs)
+    assert skipping[0].tokens == [1, 1]
+    exact = BeamDecoder(tokenizer("word", ["a"]), 0, BeamOptions()).decode(log_probs)
+    assert exact[0].tokens == [1, 1]
+    assert math.log(0.98 * 0.97 * 0.98) - 1e-9 <= skipping[0].acoustic <= exact[0].acoustic + 1e-9
+
+
+def test_the_arrays_grow_with_a_long_utterance(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_probs = random_log_probs(60, 6, 0)
+    decoder = BeamDecoder(Tokenizer("word", list("-abcde")), 0, BeamOptions(beam=20, nbest=20))
+    at_once = decoder.decode(log_probs)
+    monkeypatch.setattr("asr.decode.beam._ROOM", 0)
+    assert decoder.decode(log_probs) == at_once
+
+
+def test_threads_change_nothing() -> None:
+    lm = random_lm("word", ["a", "ab", "ba"], 3, 0)
+    decoder = BeamDecoder(CHARACTERS, 0, BeamOptions(nbest=5), lm, hotwords=[("ab a", 1.0)])
+    rows = [random_log_probs(frames, 4, frames) for frames in range(40)]
+    one_by_one = [decoder.decode(row) for row in rows]
+    assert decoder.decode_batch(rows, threads=4) == one_by_one
+    with ThreadPoolExecutor(4) as pool:
+        for again in pool.map(lambda _: [decoder.decode(row) for row in rows], range(4)):
+            assert again == one_by_one
+    assert decoder.decode_batch([], threads=1) == []
+
+
+def test_every_mode_runs_the_same_compiled_kernel() -> None:
+    """A second compilation would cost every user seconds: a mapped file, float32 or a transposed array bring none."""
+    lm = random_lm("word", ["a", "ab"], 2, 0)
+    for array in lm.tables:
+        array.flags.writeable = False
+    lexicon = Lexicon([("a", ["a"])])
+    rows = random_log_probs(4, 4, 0)
+    for model, words, hotwords in itertools.product([None, lm], [None, lexicon], [(), [("a", 1.0)]]):
+        decoder = BeamDecoder(CHARACTERS, 0, BeamOptions(), model, words, hotwords)
+        assert decoder.decode(rows) == decoder.decode(np.asfortranarray(rows))
+        decoder.decode(rows.astype(np.float32))
+    assert len(search.signatures) == 1
+
+
+def test_equal_scores_are_ordered_the_same_way_every_time() -> None:
+    log_probs = np.full((5, 5), -math.log(5))
+    decoder = BeamDecoder(Tokenizer("word", list("-abcd")), 0, BeamOptions(beam=7, nbest=7))
+    first = decoder.decode(log_probs)
+    assert all(decoder.decode(log_probs) == first for _ in range(3))
+    for before, after in itertools.pairwise(first):
+        assert (-before.total, before.tokens) < (-after.total, after.tokens)
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "seen"),
+    [
+        (np.log(np.full((3, 5), 0.2)), r"\(3, 5\)"),
+        (np.full((3, 4), np.nan), r"\(3, 4\)"),
+        (np.full((3, 4), 0.5), r"\(3, 4\)"),
+        (np.full((3, 4), -5.0), r"\(3, 4\)"),
+        (np.zeros(4), r"\(4,\)"),
+        ([[0.0]], "list"),
+    ],
+)
+def test_what_are_no_log_probs_of_this_model_is_refused_with_what_was_seen(log_probs: np.ndarray, seen: str) -> None:
+    with pytest.raises(ValueError, match=seen):
+        BeamDecoder(CHARACTERS, 0, BeamOptions()).decode(log_probs)
+
+
+@pytest.mark.parametrize("blank", [-1, 4])
+def test_a_blank_out_of_range_is_refused(blank: int) -> None:
+    with pytest.raises(ValueError, match=f"one of the 4 tokens, this is {blank}"):
+        BeamDecoder(CHARACTERS, blank, BeamOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beam", 0),
+        ("token_limit", 0),
+        ("nbest", 0),
+        ("token_threshold", 0.0),
+        ("token_threshold", math.nan),
+        ("beam_threshold", -1.0),
+        ("blank_skip", 0.0),
+        ("blank_skip", 1.5),
+        ("lm_weight", -0.1),
+        ("lm_weight", math.inf),
+        ("word_bonus", math.nan),
+        ("unknown_penalty", 1.0),
+        ("unknown_penalty", -math.inf),
+    ],
+)
+def test_an_option_out_of_range_is_named(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"^{name} must be .*{value}"):
+        BeamOptions(**{name: value})
+
+
+def test_threads_below_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="threads must be at least 1"):
+        BeamDecoder(CHARACTERS, 0, BeamOptions()).decode_batch([], threads=0)
+
+
+def test_a_language_model_in_another_case_is_refused() -> None:
+    lower = tokenizer("char", ["<space>", "a", "b"])
+    with pytest.raises(AsrError, match=r"none of the language model's words, such as \['AB'\]"):
+        BeamDecoder(lower, 0, BeamOptions(), random_lm("word", ["AB"], 2, 0))
+    with pytest.raises(AsrError, match="knows none of the model's tokens"):
+        BeamDecoder(lower, 0, BeamOptions(), random_lm("token", ["A", "B"], 2, 0))
+    with pytest.raises(AsrError, match="knows none of the lexicon's words"):
+        BeamDecoder(lower, 0, BeamOptions(), random_lm("word", ["A"], 2, 0), Lexicon([("a", ["a"])]))
