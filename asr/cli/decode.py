@@ -24,6 +24,7 @@ def decode(
     out: Path | None = typer.Option(None, "--out", help="Default: decode/<manifest's name> beside the model folder."),
     lm: Path | None = typer.Option(None, "--lm", help="N-gram language model: .safetensors or ARPA."),
     lexicon: Path | None = typer.Option(None, "--lexicon", help="Only its words: lines of WORD TOKEN TOKEN …"),
+    closed: bool = typer.Option(False, "--closed-vocabulary", help="Only words of --lm, in the model's tokens."),
     rescore: Path | None = typer.Option(None, "--rescore", help="Folder of an LSTM language model for the n best."),
     hotwords: str | None = typer.Option(None, "--hotwords", metavar='"A B, C"', help="Phrases to listen for."),
     hotword_weight: float | None = typer.Option(None, "--hotword-weight", help="Their boost [nats a word].  [2]"),
@@ -39,7 +40,7 @@ def decode(
     """Decode a manifest into hypotheses with times and confidences; score them with `asr score`.
 
     Greedily, or by a beam search as soon as one of its options is given. What --tune found is used wherever the same
-    language model, lexicon and LSTM are named again.
+    language models and the same lexicon or closed vocabulary are named again.
     """
     phrases = None if hotwords is None else [phrase.strip() for phrase in hotwords.split(",")]
     files = {"lm": lm, "lexicon": lexicon, "rescore": rescore}
@@ -53,10 +54,9 @@ def decode(
     }
     given: dict[str, Any] = {name: path.as_posix() for name, path in files.items() if path is not None}
     given |= {name: value for name, value in numbers.items() if value is not None}
-    if tune and lm is None:
-        raise UsageError("--tune weighs a language model against the sound: say which with --lm")
-    if rescore is not None and lm is None:
-        raise UsageError("--rescore scores the n best of a search with an n-gram model: say which with --lm")
+    if closed:
+        given["closed"] = True
+    _check(given, tune)
 
     from asr.cli.progress import progress
     from asr.decode.run import decode_to_folder
@@ -68,46 +68,84 @@ def decode(
     where = set_up(device, threads)
     recogniser = load_model(model)
     recogniser.model.to(where)
-    settings = _settings(model, recogniser.sha256, given) if given else None
-    if settings is not None and tune:
+    cores = threads or available_threads()
+    if tune:
         with progress("log-probs", "seconds of audio") as report:
-            tune_to_folder(recogniser, settings, model, manifest, where, threads or available_threads(), report, print)
+            failed = tune_to_folder(recogniser, _fresh(given), model, manifest, where, cores, report, print)
         print(f"stored: {model / 'decode.yaml'}")
+        _tell(failed, "they were left out")
         return
     folder = out or model.parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
     system = greedy_system(recogniser)
-    if settings is not None:
-        system = Search(recogniser, settings, threads or available_threads()).system()
+    if given:
+        settings = _settings(model, recogniser.sha256, given)
+        system = Search(recogniser, settings, cores).system()
+        if settings.lm is not None and settings.lm_sha256 is None and "lm_weight" not in given:
+            print(
+                f"note: no weights were tuned for this model with {settings.lm}, defaults are used; "
+                "asr decode --tune finds better ones on a dev set",
+                file=sys.stderr,
+            )
     with progress("decoding", "seconds of audio") as report:
         failed = decode_to_folder(recogniser, system, model, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
+    _tell(failed, "they will be scored as deletions")
+
+
+def _check(given: dict[str, Any], tune: bool) -> None:
+    """Refuses options that mean nothing without, or beside, each other."""
+    for name, reason in {
+        "rescore": "--rescore scores the n best of a search with an n-gram model",
+        "closed": "--closed-vocabulary takes the words of an n-gram model",
+    }.items():
+        if name in given and "lm" not in given:
+            raise UsageError(f"{reason}: say which with --lm")
+    if "closed" in given and "lexicon" in given:
+        raise UsageError("--closed-vocabulary and --lexicon are two ways to say which words there are: give one")
+    if tune and "lm" not in given:
+        raise UsageError("--tune weighs a language model against the sound: say which with --lm")
+    for name in ("beam", "lm_weight", "word_bonus"):
+        if tune and name in given:
+            raise UsageError(f"--tune looks for it itself: leave out --{name.replace('_', '-')}")
+
+
+def _tell(failed: dict[str, str], consequence: str) -> None:
+    """Names what was not decoded, and ends the command with status 1 if there is any."""
     if failed:
         for reason in failed.values():
             print(f"not decoded: {reason}", file=sys.stderr)
-        print(f"{len(failed)} utterances were not decoded; they will be scored as deletions", file=sys.stderr)
+        print(f"{len(failed)} utterances were not decoded; {consequence}", file=sys.stderr)
         raise typer.Exit(1)
 
 
+def _fresh(given: dict[str, Any]) -> SearchSettings:
+    """What was given, over the defaults."""
+    from pydantic import ValidationError
+
+    from asr.decode.settings import SearchSettings, first_mistake
+
+    try:
+        return SearchSettings.model_validate(given)
+    except ValidationError as error:
+        raise UsageError(first_mistake(error)) from error
+
+
 def _settings(model: Path, model_sha256: str, given: dict[str, Any]) -> SearchSettings:
-    """What was given, over what was tuned for the same files, over the defaults."""
-    from asr.decode.settings import SearchSettings, read_tuned
+    """What was given, over what was tuned for the same files, over the defaults.
+
+    A weight that is given is that of the rescoring, too; hotwords are those given, never those tuned with.
+    """
+    from asr.decode.settings import read_tuned, same_models
 
     tuned = read_tuned(model, model_sha256)
-    fresh = SearchSettings.model_validate(given)
+    fresh = _fresh(given)
     if tuned is None:
-        settings = fresh
-    elif all(getattr(tuned.search, name) == getattr(fresh, name) for name in ("lm", "lexicon", "rescore")):
-        settings = tuned.search.changed(**given)
-    else:
-        settings = fresh.calibration_of(tuned.search)
-    if settings.lm is not None and settings.lm_sha256 is None and "lm_weight" not in given:
-        print(
-            f"note: no weights were tuned for this model with {settings.lm}, defaults are used; "
-            "asr decode --tune finds better ones on a dev set",
-            file=sys.stderr,
-        )
-    return settings
+        return fresh
+    if not same_models(tuned.search, fresh):
+        return fresh.calibration_of(tuned.search)
+    both = {"rescore_weight": None} if "lm_weight" in given else {}
+    return tuned.search.changed(**{"hotwords": [], **both, **given})
 
 
 def verify(

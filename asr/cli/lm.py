@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from asr.cli.lm_recurrent import train_lstm
-from asr.errors import UsageError
+from asr.errors import AsrError, UsageError
 
 if TYPE_CHECKING:
     from asr.lm.ngram import NgramModel
+    from asr.lm.perplexity import Perplexity
 
 app = typer.Typer(help="Train language models, measure them, and change their format.", no_args_is_help=True)
 
@@ -81,7 +82,9 @@ app.command("train-lstm")(train_lstm)
 
 @app.command()
 def perplexity(
-    model: Path = typer.Argument(metavar="LM", help="What `asr lm train` wrote, or an ARPA file."),
+    model: Path = typer.Argument(
+        metavar="LM", help="What `asr lm train` wrote, an ARPA file, or the folder of an LSTM model."
+    ),
     texts: list[Path] = typer.Argument(metavar="TEXT...", help=f"{_TEXT_HELP}."),
     tokens: Path | None = _TOKENS,
     normalise: str = _NORMALISE,
@@ -89,27 +92,54 @@ def perplexity(
     """Perplexity of texts: exp(−mean ln P) over every word and the </s> behind each sentence, as KenLM's query has it.
 
     Once with the words outside the vocabulary (OOV), each at the probability of <unk>, and once without them; they then
-    still stand in the histories of other words. Empty lines are passed over. Bits a word include the OOV words.
+    still stand in the histories of other words. Empty lines are passed over. Bits a word include the OOV words. An LSTM
+    model's words are counted as words whatever units it predicts; it is not measured without its OOV words.
     """
     from asr.lm.perplexity import Perplexity
-    from asr.lm.perplexity import perplexity as measure
 
+    if model.is_dir() and tokens is not None:
+        raise UsageError(f"{model}: an LSTM model spells words itself, for which --tokens is not wanted")
     change = _change(normalise, tokens)
-    loaded = _load(model, tokens is not None)
+    measure = _measure_recurrent(model) if model.is_dir() else _measure_ngram(_load(model, tokens is not None))
     total = Perplexity()
     rows: list[tuple[str, Perplexity]] = []
     for path in texts:
-        measured = measure(loaded, _lines(path, change, marks=("<s>", "</s>")), str(path))
+        measured = measure(_lines(path, change, marks=("<s>", "</s>")), str(path))
         rows.append((str(path), measured))
         total += measured
     if len(texts) > 1:
         rows.append(("all", total))
     print(f"{'ppl':>10} {'without OOV':>12} {'bits/word':>10} {'OOV':>9} {'share':>8} {'words':>11} {'sentences':>10}")
     for name, one in rows:
+        without = f"{'-':>12}" if model.is_dir() and one.unknown else f"{one.without_unknown:12.2f}"
         print(
-            f"{one.with_unknown:10.2f} {one.without_unknown:12.2f} {one.bits:10.3f} {one.unknown:9,} "
+            f"{one.with_unknown:10.2f} {without} {one.bits:10.3f} {one.unknown:9,} "
             f"{one.unknown / one.words:8.2%} {one.words:11,} {one.sentences:10,}   {name}"
         )
+
+
+def _measure_ngram(model: NgramModel) -> Callable[[Iterator[str], str], Perplexity]:
+    import functools
+
+    from asr.lm.perplexity import perplexity
+
+    return functools.partial(perplexity, model)
+
+
+def _measure_recurrent(folder: Path) -> Callable[[Iterator[str], str], Perplexity]:
+    """The same for an LSTM model, which does not tell what the words outside its vocabulary cost it."""
+    from asr.lm.perplexity import Perplexity
+    from asr.lm.recurrent import load_recurrent
+
+    loaded = load_recurrent(folder)
+
+    def measure(lines: Iterator[str], what: str) -> Perplexity:
+        found = loaded.perplexity(lines)
+        if not found.words:
+            raise AsrError(f"{what}: holds no words, so it has no perplexity")
+        return Perplexity(found.sentences, found.words, found.unknown, found.log_prob)
+
+    return measure
 
 
 @app.command()

@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from asr.decode.fusion import NONE, Automaton, Fusion, Settings, Trie, Units
+from asr.decode.arrays import SPACE, character_numbers, lexicon_trie, tables_of, token_ids, units_of, vocabulary_trie
+from asr.decode.ending import trace
+from asr.decode.fusion import NONE, Automaton, Fusion, Settings
 from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
 from asr.decode.hypothesis import check_log_probs
-from asr.decode.kernel import search, trace
+from asr.decode.kernel import search
 from asr.decode.lexicon import Lexicon
-from asr.decode.trie import build_trie, frozen
+from asr.decode.plain import LEAST_SKIP, MOST_THRESHOLD, search_plain
 from asr.decode.work import CLOSED, DEAD, Closed, Work, grown, new_work
-from asr.errors import AsrError, UsageError
-from asr.lm.ngram import SPECIAL, UNKNOWN, NgramModel, Tables
+from asr.errors import UsageError
+from asr.lm.ngram import NgramModel
 from asr.tokens import Tokenizer
 
-_SPACE = "<space>"
-_WORD_MARK = "▁"
+_ROOM = 1 << 14  # prefixes that an utterance's first arrays have room for
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class BeamDecoder:
     every token. Candidates differ in their tokens, so that two of them may have the same words.
 
     With a lexicon, nothing but its words can come out: a word that it lacks is heard as the nearest that it holds. A
-    word of characters is followed by ``<space>`` if the model has that token, the last word perhaps not. Alignments of
-    different spellings of the same words are summed, and candidates differ in their words. If no prefix in the beam
+    word of characters is followed by ``<space>`` if the model has that token, the last word perhaps not; a ``<space>``
+    more, or before the first word, writes nothing, and a candidate's tokens are without it. Alignments of different
+    spellings of the same words are summed, and candidates differ in their words. If no prefix in the beam
     is a sequence of whole words at the utterance's end, the best one is closed at its last whole word and keeps its
     acoustic score; if the frames rule out everything that the lexicon allows, the scores are −inf.
 
@@ -146,18 +148,18 @@ class BeamDecoder:
         self.tokenizer, self.blank, self.options, self.lexicon = tokenizer, blank, options, lexicon
         self._lm_start = 0 if lm is None else lm.begin
         self._space = NONE
-        if lexicon is not None and tokenizer.kind == "char" and _SPACE in symbols:
-            self._space = symbols.index(_SPACE)
+        if lexicon is not None and tokenizer.kind == "char" and SPACE in symbols:
+            self._space = symbols.index(SPACE)
 
-        characters = _characters(tokenizer, blank)
+        characters = character_numbers(tokenizer, blank)
         phrases = parse_hotwords(hotwords)
         by_word = lexicon is not None or tokenizer.kind == "word"
         if lexicon is not None:
             labels = {word: label for label, word in enumerate(lexicon.words)}
             hot = word_automaton(phrases, labels, "the lexicon's words")
-            trie = _lexicon_trie(lexicon, symbols, blank, self._space, lm)
+            trie = lexicon_trie(lexicon, symbols, blank, self._space, lm)
         else:
-            trie = _vocabulary_trie(characters, lm if tokenizer.kind != "word" else None)
+            trie = vocabulary_trie(characters, lm if tokenizer.kind != "word" else None)
             if by_word:
                 tokens = {symbol: token for token, symbol in enumerate(symbols) if token != blank}
                 hot = word_automaton(phrases, tokens, "the model's words")
@@ -173,10 +175,10 @@ class BeamDecoder:
             "has_hot": bool(phrases),
             "hot_start": start_state(phrases, by_word),
         }
-        units = _units(
-            tokenizer, blank, characters, _token_ids(symbols, blank, lm) if lm is not None and each_token else None
+        units = units_of(
+            tokenizer, blank, characters, token_ids(symbols, blank, lm) if lm is not None and each_token else None
         )
-        self._fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, _tables(lm))
+        self._fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, tables_of(lm))
         self._homophones = int(np.diff(trie.first_word).max()) if lexicon is not None else 1
 
     def with_options(self, options: BeamOptions) -> BeamDecoder:
@@ -199,11 +201,13 @@ class BeamDecoder:
         Raises:
             ValueError: not log-probabilities of that shape.
         """
-        check_log_probs(log_probs, self.blank)
+        probabilities, sums = check_log_probs(log_probs, self.blank)
         if log_probs.shape[1] != len(self.tokenizer.symbols):
             raise ValueError(
                 f"log-probs of shape {log_probs.shape} do not fit a model of {len(self.tokenizer.symbols)} tokens"
             )
+        if self._sound_alone:
+            return self._sounds(probabilities, sums)
         rows = np.ascontiguousarray(log_probs, np.float64)
         beam, hot = self.options.beam, self._fusion.settings.hot_start
         work = new_work(
@@ -239,6 +243,38 @@ class BeamDecoder:
         self.decode(np.zeros((0, len(self.tokenizer.symbols))))
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self.decode, log_probs))
+
+    @property
+    def _sound_alone(self) -> bool:
+        """Whether `search_plain` can do it."""
+        options = self.options
+        return (
+            self._fusion.settings.plain
+            and options.beam_threshold <= MOST_THRESHOLD
+            and options.blank_skip >= LEAST_SKIP
+        )
+
+    def _sounds(self, probabilities: np.ndarray, sums: np.ndarray) -> list[Candidate]:
+        """The candidates of a search by nothing but sound; see `check_log_probs` for the arguments."""
+        options = self.options
+        scores, tokens, lengths = search_plain(
+            probabilities,
+            sums,
+            self.blank,
+            options.beam,
+            self._fusion.settings.token_limit,
+            math.exp(-options.token_threshold),
+            math.exp(-options.beam_threshold),
+            options.blank_skip if options.blank_skip < 1 else math.inf,
+            options.nbest,
+        )
+        candidates = []
+        for score, spelled, length in zip(scores.tolist(), tokens.tolist(), lengths.tolist(), strict=True):
+            ids = spelled[:length]
+            found = self.tokenizer.words(ids)
+            words, groups = [word for word, _ in found], [positions for _, positions in found]
+            candidates.append(Candidate(ids, words, groups, score, 0.0, score))
+        return sorted(candidates, key=lambda one: (-one.total, one.tokens))
 
     def _candidates(self, work: Work, closed: Closed, frames: int) -> list[Candidate]:
         """The closed prefixes of a finished search, ranked; with a lexicon, those of equal words summed."""
@@ -302,108 +338,3 @@ def _settings(options: BeamOptions, modes: dict[str, Any], hot: Automaton, token
         plain=not (modes["has_lm"] or modes["has_hot"] or options.word_bonus or modes["lexicon"]),
         **modes,
     )
-
-
-_ROOM = 1 << 14  # prefixes that an utterance's first arrays have room for
-
-
-def _characters(tokenizer: Tokenizer, blank: int) -> dict[str, int]:
-    """Every character that the tokens can write, numbered in order."""
-    if tokenizer.kind == "word":
-        return {}
-    spelled = {character for text, _ in _writings(tokenizer, blank) for character in text}
-    return {character: number for number, character in enumerate(sorted(spelled))}
-
-
-def _writings(tokenizer: Tokenizer, blank: int) -> list[tuple[str, bool]]:
-    """What each token writes, and whether it ends the word before it; as `Tokenizer.words` has it."""
-    writings = []
-    for token, symbol in enumerate(tokenizer.symbols):
-        if token == blank:
-            writings.append(("", False))
-        elif tokenizer.kind == "char":
-            writings.append(("", True) if symbol == _SPACE else (symbol, False))
-        elif tokenizer.kind == "word":
-            writings.append((symbol, True))
-        else:
-            writings.append((symbol.removeprefix(_WORD_MARK), symbol.startswith(_WORD_MARK)))
-    return writings
-
-
-def _units(tokenizer: Tokenizer, blank: int, characters: dict[str, int], lm: Sequence[int] | None) -> Units:
-    writings = _writings(tokenizer, blank)
-    spelled = [[] if tokenizer.kind == "word" else [characters[one] for one in text] for text, _ in writings]
-    return Units(
-        frozen([boundary for _, boundary in writings], np.uint8),
-        frozen(np.cumsum([0, *map(len, spelled)]), np.int32),
-        frozen([unit for units in spelled for unit in units], np.int32),
-        frozen(lm if lm is not None else [UNKNOWN] * len(writings), np.int32),
-    )
-
-
-def _token_ids(symbols: Sequence[str], blank: int, lm: NgramModel) -> list[int]:
-    """The language model's id of each token.
-
-    Raises:
-        AsrError: it knows none of them.
-    """
-    known = {word: number for word, number in lm.ids.items() if word not in SPECIAL}
-    ids = [UNKNOWN if token == blank else known.get(symbol, UNKNOWN) for token, symbol in enumerate(symbols)]
-    if len(symbols) > 1 and all(number == UNKNOWN for number in ids):
-        raise AsrError(f"the language model knows none of the model's tokens ({_compared(lm, symbols, blank)})")
-    return ids
-
-
-def _compared(lm: NgramModel, symbols: Sequence[str], blank: int) -> str:
-    theirs = [word for word in lm.vocabulary if word not in SPECIAL][:5]
-    ours = [symbol for token, symbol in enumerate(symbols) if token != blank][:5]
-    return f"its {lm.unit}s are such as {theirs}, the model's tokens such as {ours}"
-
-
-def _vocabulary_trie(characters: dict[str, int], lm: NgramModel | None) -> Trie:
-    """The words of a word model by their characters; a bare root without one.
-
-    Raises:
-        AsrError: none of its words can be written in these characters.
-    """
-    words: list[str] = []
-    if lm is not None and lm.unit == "word":
-        writable = set(characters)
-        words = sorted(word for word in lm.vocabulary if word and word not in SPECIAL and writable.issuperset(word))
-        if not words and characters:
-            listed = [word for word in lm.vocabulary if word not in SPECIAL][:5]
-            raise AsrError(
-                f"none of the language model's words, such as {listed}, can be written with the model's characters, "
-                f"{''.join(characters)}; estimate it from text in the model's own spelling and case"
-            )
-    ids = np.array([lm.ids[word] for word in words] if lm is not None else [], np.int64)
-    spellings = [[characters[one] for one in word] for word in words]
-    return build_trie(spellings, np.arange(len(words)), ids)
-
-
-def _lexicon_trie(lexicon: Lexicon, symbols: Sequence[str], blank: int, space: int, lm: NgramModel | None) -> Trie:
-    """The lexicon's words by their tokens; where the model writes spaces, each spelling ends with one."""
-    end = () if space == NONE else (space,)
-    spelled = [spelling + end for spelling in lexicon.token_ids(symbols, blank)]
-    order = sorted(range(len(spelled)), key=spelled.__getitem__)
-    labels = np.array([label for label, _, _ in lexicon.entries])[order]
-    ids = np.zeros(len(lexicon), np.int64)
-    if lm is not None and lm.unit == "word":
-        ids = np.array([lm.ids.get(word, UNKNOWN) if word not in SPECIAL else UNKNOWN for word in lexicon.words])
-        if (ids == UNKNOWN).all():
-            raise AsrError(
-                f"the language model knows none of the lexicon's words ({_compared(lm, lexicon.words, NONE)}); "
-                "write both in the same spelling and case"
-            )
-    return build_trie([spelled[place] for place in order], labels, ids)
-
-
-def _tables(lm: NgramModel | None) -> Tables:
-    """The model as the kernel takes it; without one, arrays of the same types."""
-    if lm is not None:
-        return Tables(*(frozen(array, array.dtype) for array in lm.tables))
-    zero = np.zeros(1)
-    return Tables(
-        frozen(zero, np.uint32), frozen(zero, np.float32), frozen(zero, np.float32), frozen(zero, np.int32),
-        frozen(np.zeros(2), np.int32),
-    )  # fmt: skip

@@ -16,7 +16,8 @@ from asr.lm.ngram import END, UNKNOWN, Tables, advance
 # Columns of a node, int32. LEX: where in the trie of words the running word stands; 0: no word has begun.
 PARENT, TOKEN, LABEL, STATE, LEX, HOT, CHILD, SIBLING, SLOT, AFTER, OUTSIDE = range(11)
 NODE_INTS = 11
-# Columns of a node, float64. SCORE: final, RANK: SCORE and what hotwords lend, LM: ln P, unweighted.
+# Columns of a node, float64. SCORE: final, LM: ln P, unweighted. RANK: SCORE, what hotwords lend, and what the running
+# word will cost at least.
 SCORE, RANK, LM, AFTER_LM, OUTSIDE_LM = range(5)
 NODE_FLOATS = 5
 
@@ -50,6 +51,8 @@ class Trie(NamedTuple):
         first_word: int32, shape (N + 1,): node n spells ``words[first_word[n]:first_word[n + 1]]``.
         words: int32: labels of words.
         lm: int32: the language model's id of each label.
+        ahead: float64, shape (N,): the greatest unigram ln P among the words of a node and below; 0 at the root, and
+            everywhere if no word model is asked.
     """
 
     units: np.ndarray
@@ -57,6 +60,7 @@ class Trie(NamedTuple):
     first_word: np.ndarray
     words: np.ndarray
     lm: np.ndarray
+    ahead: np.ndarray
 
 
 class Automaton(NamedTuple):
@@ -222,14 +226,16 @@ def extend(fusion, ints, floats, node, token, limit):  # type: ignore[no-untyped
         score += settings.alpha * asked
 
     rank = score
+    if word_lm and lex != OFF_TRIE:
+        rank += settings.alpha * trie.ahead[lex]
     if settings.has_hot:
         rank += hotwords.credit[hot]
     return score, rank, lm, state, lex, hot
 
 
 @inlined
-def spell(fusion, ints, floats, node, token):  # type: ignore[no-untyped-def]
-    """Scores the prefix of a node with one more token of a lexicon word that goes on.
+def spell(fusion, ints, floats, node, token, lex):  # type: ignore[no-untyped-def]
+    """Scores the prefix of a node with one more token of a lexicon word that goes on to ``lex``.
 
     Returns:
         score, rank, LM, state, as far as the running word.
@@ -243,7 +249,7 @@ def spell(fusion, ints, floats, node, token):  # type: ignore[no-untyped-def]
         asked, state = _ask(fusion.tables, state, np.int64(word))
         lm += asked
         score += settings.alpha * asked
-    rank = score
+    rank = score + settings.alpha * fusion.trie.ahead[lex]
     if settings.has_hot:
         rank += fusion.hot.credit[ints[node, HOT]]
     return score, rank, lm, state

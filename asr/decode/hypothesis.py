@@ -52,8 +52,11 @@ def unfit(log_probs: np.ndarray) -> str | None:
     return None
 
 
-def check_log_probs(log_probs: np.ndarray, blank: int) -> None:
+def check_log_probs(log_probs: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
     """Refuses anything but a matrix of log-probabilities and a blank that is one of its columns.
+
+    Returns:
+        What it worked out: the probabilities, float64, shape (S, V), and the sum of each row, float64, shape (S,).
 
     Raises:
         ValueError: says what was seen: shape, type, or how far the rows are from summing to one.
@@ -64,15 +67,18 @@ def check_log_probs(log_probs: np.ndarray, blank: int) -> None:
     if not 0 <= blank < log_probs.shape[1]:
         raise ValueError(f"the blank must be one of the {log_probs.shape[1]} tokens, this is {blank}")
     if len(log_probs) == 0:
-        return
+        return np.empty(log_probs.shape), np.empty(0)
     what = f"an array of shape {log_probs.shape}"
-    if np.isnan(log_probs).any() or log_probs.max() > 1e-3:
+    if not np.maximum.reduce(log_probs, axis=None) <= 1e-3:  # nor is NaN, which passes through a maximum
         raise ValueError(
             f"log-probs must be finite or -inf and at most 0, this is {what} whose largest is {log_probs.max()}"
         )
-    totals = np.exp(log_probs.astype(np.float64)).sum(axis=1)
-    if np.abs(totals - 1).max() > 1e-2:
+    # One pass each, by the bare ufuncs: this runs before every search, and the shortest of those take microseconds.
+    probabilities = np.exp(log_probs, dtype=np.float64, order="C")
+    totals = np.einsum("sv->s", probabilities)
+    if np.maximum.reduce(totals) > 1.01 or np.minimum.reduce(totals) < 0.99:
         raise ValueError(
             f"each frame's probabilities must sum to 1, this is {what} with sums of {totals.min():.3g} to "
             f"{totals.max():.3g}"
         )
+    return probabilities, totals

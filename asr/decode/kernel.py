@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from asr.compiled import inlined, kernel
+from asr.decode.ending import close_all
 from asr.decode.fusion import (
     AFTER,
     CHILD,
@@ -33,8 +34,6 @@ from asr.decode.fusion import (
     SLOT,
     STATE,
     TOKEN,
-    close,
-    close_sentence,
     emit,
     extend,
     spell,
@@ -44,7 +43,6 @@ from asr.decode.work import (
     ADDED,
     ADDED_LABEL,
     BLANK_MASS,
-    CLOSED,
     DEAD,
     ENTRIES,
     ENTRY,
@@ -101,7 +99,7 @@ def _best_tokens(row, blank, limit, threshold, tokens):  # type: ignore[no-untyp
 
 
 @kernel
-def _keep_best(keys, serial, order, count, beam):  # type: ignore[no-untyped-def]
+def keep_best(keys, serial, order, count, beam):  # type: ignore[no-untyped-def]
     """Reorders the first ``count`` of ``order`` so that the best ``beam`` come first (Hoare's quickselect, 1961).
 
     Returns:
@@ -177,8 +175,10 @@ def _node(ints, floats, counts, parent, made, scored):  # type: ignore[no-untype
 
 
 @kernel
-def _stay(row, blank, size, ints, floats, entries, masses, fresh, keys, child, following):  # type: ignore[no-untyped-def]
+def _stay(row, blank, space, size, ints, floats, entries, masses, fresh, keys, child, following):  # type: ignore[no-untyped-def]
     """Carries every entry on as it is: a blank, a repeat, or one more token after a shorter entry.
+
+    With a lexicon, ``space`` writes nothing where no word has begun, so that it leaves such an entry as it is, too.
 
     Returns:
         The best key.
@@ -191,8 +191,11 @@ def _stay(row, blank, size, ints, floats, entries, masses, fresh, keys, child, f
         token = ints[node, TOKEN]
         blank_mass = masses[entry, MASS] + row[blank]
         token_mass = -np.inf
-        if token != NONE:
+        if space != NONE and ints[node, LEX] == 0:
+            token_mass = masses[entry, MASS] + row[space]
+        elif token != NONE:
             token_mass = masses[entry, TOKEN_MASS] + row[token]
+        if token != NONE:
             parent = ints[node, PARENT]
             shorter = ints[parent, SLOT]
             if shorter != NONE:
@@ -223,7 +226,7 @@ def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys
     if several == stayed == size:
         return
     if several > beam:
-        _keep_best(keys, serial, picked, several, beam)
+        keep_best(keys, serial, picked, several, beam)
         several = beam
 
     for entry in range(size):
@@ -262,51 +265,6 @@ def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys
     counts[ENTRIES] = end
 
 
-@inlined
-def _close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
-    """Closes every entry that can end here; if none can, the best one at its last whole word."""
-    settings, trie = fusion.settings, fusion.trie
-    counts, ints, floats, entries = work.counts, work.ints, work.floats, work.entries
-    masses = work.masses[counts[SIDE]]
-    count = 0
-    best, chosen = -np.inf, 0
-    for entry in range(counts[ENTRIES]):
-        node = np.int64(entries[entry])
-        acoustic = masses[entry, MASS]
-        if acoustic + floats[node, RANK] > best:
-            best, chosen = acoustic + floats[node, RANK], entry
-        lex = np.int64(ints[node, LEX])
-        first, behind = np.int64(0), np.int64(1)
-        open_word = settings.lexicon and lex != 0
-        if open_word:
-            end = trie_child(trie, lex, space)
-            if end == NONE:
-                continue
-            first, behind = np.int64(trie.first_word[end]), np.int64(trie.first_word[end + 1])
-        for choice in range(first, behind):
-            label = np.int64(NONE)
-            score, lm, state = floats[node, SCORE], floats[node, LM], np.int64(ints[node, STATE])
-            if open_word:
-                label = np.int64(trie.words[choice])
-                score, _, lm, state, _, _ = emit(fusion, score, lm, state, np.int64(ints[node, HOT]), label)
-            elif not settings.lexicon:
-                score, lm, state = close(fusion, ints, floats, node)
-            score, lm = close_sentence(fusion, score, lm, state)
-            closed.nodes[count], closed.labels[count] = node, label
-            closed.values[count, 0], closed.values[count, 1], closed.values[count, 2] = acoustic, lm, acoustic + score
-            count += 1
-    if count == 0:
-        node = np.int64(entries[chosen])
-        while ints[node, PARENT] != NONE and ints[node, LABEL] == NONE:
-            node = np.int64(ints[node, PARENT])
-        acoustic = masses[chosen, MASS]
-        score, lm = close_sentence(fusion, floats[node, SCORE], floats[node, LM], np.int64(ints[node, STATE]))
-        closed.nodes[0], closed.labels[0] = node, NONE
-        closed.values[0, 0], closed.values[0, 1], closed.values[0, 2] = acoustic, lm, acoustic + score
-        count = 1
-    counts[CLOSED] = count
-
-
 @kernel
 def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-untyped-def]
     """Carries the beam on from ``frame`` and, after the last frame, closes what can end there.
@@ -316,7 +274,7 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
         frame: the first that has not been searched.
         work: the search so far.
         fusion: what scores a prefix besides its sound.
-        space: with a lexicon, the token that may be missing at the utterance's end; NONE: there is none.
+        space: with a lexicon, the token that ends its words and else writes nothing; NONE: there is none.
         closed: to be filled.
 
     Returns:
@@ -339,7 +297,9 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
                 masses[entry, BLANK_MASS], masses[entry, TOKEN_MASS] = masses[entry, MASS], -np.inf
             continue
 
-        best = _stay(row, settings.blank, size, ints, floats, entries, masses, fresh, keys, work.child, work.next)
+        best = _stay(
+            row, settings.blank, space, size, ints, floats, entries, masses, fresh, keys, work.child, work.next,
+        )  # fmt: skip
         # What is no better than the bar cannot survive: the worst entry where the beam is full of them.
         full = -np.inf
         if size == beam:
@@ -366,7 +326,7 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
                     lex = trie_child(trie, ints[node, LEX], token)
                     if lex == NONE:
                         continue
-                    score, rank, lm, state = spell(fusion, ints, floats, node, token)
+                    score, rank, lm, state = spell(fusion, ints, floats, node, token, lex)
                     hot = np.int64(ints[node, HOT])
                     first, behind = np.int64(trie.first_word[lex] - 1), np.int64(trie.first_word[lex + 1])
                 elif not settings.plain:
@@ -390,7 +350,7 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
                     count, serial = count + 1, serial + 1
                     best = max(best, key)
                     if count == room:
-                        full = max(full, _keep_best(keys, work.serial, order, count, beam))
+                        full = max(full, keep_best(keys, work.serial, order, count, beam))
                         count = beam
                     bar = max(full, best - settings.beam_threshold)
 
@@ -405,20 +365,5 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
         )  # fmt: skip
         counts[SIDE] = 1 - counts[SIDE]
     if frame == len(log_probs):
-        _close_all(work, fusion, space, closed)
+        close_all(work, fusion, space, closed)
     return frame
-
-
-@kernel
-def trace(ints, node, tokens, labels):  # type: ignore[no-untyped-def]
-    """Fills ``tokens`` and ``labels`` (int32, shape (S,)) from their ends with what a node spells.
-
-    The label of a token is the word that ends with it, or `NONE`. Returns how many tokens there are.
-    """
-    written = 0
-    while ints[node, PARENT] != NONE:
-        written += 1
-        tokens[len(tokens) - written] = ints[node, TOKEN]
-        labels[len(labels) - written] = ints[node, LABEL]
-        node = np.int64(ints[node, PARENT])
-    return written

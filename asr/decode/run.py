@@ -88,7 +88,7 @@ def decode_to_folder(
         "corpus": manifest.resolve().parent.name,
         "split": manifest.stem,
         "system": system.name,
-        "search": system.search.model_dump(exclude_defaults=True) if system.search else None,
+        "search": system.search.model_dump(exclude_none=True) if system.search else None,
         "real_time_factor": round(took / total, 6) if total else None,
         "audio": audio or _describe_audio(utterances, failed),
         "manifest": manifest.as_posix(),

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from asr.config import Strict, read_yaml, to_yaml
 from asr.decode.beam import BeamOptions
 from asr.decode.rescore import Rescoring
-from asr.errors import AsrError
+from asr.errors import AsrError, UsageError
 from asr.files import write_text
 
 FILE = "decode.yaml"
@@ -29,6 +29,7 @@ class SearchSettings(Strict):
     lm_sha256: str | None = None
     lexicon: str | None = Field(None, description="file of the lexicon")
     lexicon_sha256: str | None = None
+    closed: bool = Field(False, description="only words of the n-gram model, spelled in the model's own tokens")
     hotwords: list[str] = Field([], description="phrases to listen for")
     hotword_weight: float = Field(2.0, description="[nats a word]")
     beam: int = BeamOptions.beam
@@ -41,7 +42,7 @@ class SearchSettings(Strict):
     unknown_penalty: float = BeamOptions.unknown_penalty
     rescore: str | None = Field(None, description="folder of the LSTM language model that scores the n best anew")
     rescore_sha256: str | None = None
-    rescore_weight: float = Field(Rescoring.lm_weight, description="of both language models together")
+    rescore_weight: float | None = Field(None, description="of both language models together; None: lm_weight")
     rescore_mix: float = Field(Rescoring.mix, description="the LSTM's share of it")
     background: list[float] | None = None
     shift_start: float = 0.0
@@ -55,6 +56,11 @@ class SearchSettings(Strict):
         named = {field.name: getattr(self, field.name) for field in fields(BeamOptions) if field.name != "nbest"}
         return BeamOptions(**named, nbest=self.beam)
 
+    def rescoring(self) -> Rescoring:
+        """How the scores of both language models are put together."""
+        weight = self.lm_weight if self.rescore_weight is None else self.rescore_weight
+        return Rescoring(weight, self.rescore_mix, self.word_bonus, self.unknown_penalty)
+
     def with_options(self, options: BeamOptions) -> SearchSettings:
         """These settings with other options of the search."""
         return self.changed(**{name: value for name, value in asdict(options).items() if name != "nbest"})
@@ -66,6 +72,22 @@ class SearchSettings(Strict):
     def calibration_of(self, other: SearchSettings) -> SearchSettings:
         """These settings with the other's times and confidences."""
         return self.changed(**{name: getattr(other, name) for name in _CALIBRATED})
+
+
+def same_models(one: SearchSettings, other: SearchSettings) -> bool:
+    """Whether two searches name the same files, however they spell the paths, and the same vocabulary."""
+
+    def named(settings: SearchSettings) -> list[Path | None]:
+        paths = (settings.lm, settings.lexicon, settings.rescore)
+        return [None if path is None else Path(path).resolve() for path in paths]
+
+    return named(one) == named(other) and one.closed == other.closed
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The key that pydantic met first, what was seen there and what was needed."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, this is {str(first['input'])[:80]!r}"
 
 
 class Tuned(Strict):
@@ -110,10 +132,12 @@ def read_tuned(model: Path, model_sha256: str) -> Tuned | None:
         return None
     try:
         tuned = Tuned.model_validate(read_yaml(path))
+        tuned.search.options()
+        tuned.search.rescoring()
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise AsrError(f"{path}: {key}: {first['msg']}; run asr decode --tune again") from error
+        raise AsrError(f"{path}: {first_mistake(error)}; run asr decode --tune again") from error
+    except UsageError as error:  # not YAML, or a number out of its range
+        raise AsrError(f"{path}: cannot be used ({error}); run asr decode --tune again") from error
     if tuned.model_sha256 != model_sha256:
         raise AsrError(f"{path}: was tuned for another model than the one that lies there; run asr decode --tune again")
     return tuned

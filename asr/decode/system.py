@@ -13,16 +13,16 @@ from asr.decode.beam import BeamDecoder, Candidate
 from asr.decode.confidence import Calibration, Evidence, evidence, word_confidences
 from asr.decode.greedy import greedy_decoder
 from asr.decode.hypothesis import Decoder, Hypothesis, Word
-from asr.decode.lexicon import Lexicon, read_lexicon
-from asr.decode.rescore import Rescoring, check_recurrent_fit, rescore_nbests
+from asr.decode.lexicon import Lexicon, from_words, read_lexicon
+from asr.decode.rescore import check_recurrent_fit, rescore_nbests
 from asr.decode.settings import SearchSettings
-from asr.errors import AsrError
+from asr.errors import AsrError, UsageError
 from asr.files import sha256
 from asr.lm.fit import check_fit
-from asr.lm.ngram import NgramModel, load_lm
+from asr.lm.ngram import SPECIAL, NgramModel, load_lm
 from asr.lm.recurrent import RecurrentLm, load_recurrent
 from asr.model.acoustic import Recogniser
-from asr.tokens import BLANK
+from asr.tokens import BLANK, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,21 @@ def _checked(path: str | None, expected: str | None, what: str) -> str | None:
     file = Path(path)
     found = sha256(file / "SHA256SUMS" if file.is_dir() else file)
     if expected is not None and found != expected:
-        raise AsrError(f"{path}: not the {what} that these settings are for: its SHA-256 is {found}, not {expected}")
+        raise AsrError(
+            f"{path}: not the {what} that these settings were tuned or quoted with: its SHA-256 is {found}, not "
+            f"{expected}; bring that one back, or tune and decode again"
+        )
     return found
+
+
+def _closed_lexicon(lm: NgramModel, tokenizer: Tokenizer, name: str) -> Lexicon:
+    """The words of an n-gram model that the acoustic model can spell."""
+    if lm.unit != "word":
+        raise UsageError(f"{name}: a model of tokens, which has no words that a search could be restricted to")
+    words = [word for word in lm.vocabulary if word not in SPECIAL and not tokenizer.unknown(word)]
+    if not words:
+        raise AsrError(f"{name}: holds no word that can be written in the model's tokens")
+    return from_words(words, tokenizer)
 
 
 class Search:
@@ -66,11 +79,17 @@ class Search:
 
     Raises:
         AsrError: a file cannot be read, is not the one meant, or does not fit the model.
-        UsageError: an option out of its range, or a hotword that cannot be written.
+        UsageError: an option out of its range, a hotword that cannot be written, or options that exclude each other.
     """
 
     def __init__(self, recogniser: Recogniser, settings: SearchSettings, threads: int) -> None:
         self.recogniser, self.threads = recogniser, threads
+        if settings.closed and (settings.lm is None or settings.lexicon is not None):
+            raise UsageError(
+                "a closed vocabulary is that of the n-gram model: name one, and no lexicon, which says the words itself"
+            )
+        if settings.lm is not None and Path(settings.lm).is_dir():
+            raise AsrError(f"{settings.lm}: a folder, as LSTM models have; needed is the file of an n-gram model")
         self.settings = settings.changed(
             lm_sha256=_checked(settings.lm, settings.lm_sha256, "language model"),
             lexicon_sha256=_checked(settings.lexicon, settings.lexicon_sha256, "lexicon"),
@@ -80,10 +99,18 @@ class Search:
         self.lm: NgramModel | None = load_lm(Path(settings.lm)) if settings.lm else None
         self.lexicon: Lexicon | None = read_lexicon(Path(settings.lexicon)) if settings.lexicon else None
         self.recurrent: RecurrentLm | None = load_recurrent(Path(settings.rescore)) if settings.rescore else None
-        if self.lm is not None and self.lexicon is None:
+        if self.lm is not None and (self.lexicon is None or self.lm.unit == "token"):
             check_fit(tokenizer, self.lm, str(settings.lm))
+            if settings.closed:
+                self.lexicon = _closed_lexicon(self.lm, tokenizer, str(settings.lm))
         if self.recurrent is not None:
             check_recurrent_fit(tokenizer, self.recurrent, str(settings.rescore))
+        if settings.background is not None and len(settings.background) != len(tokenizer):
+            raise AsrError(
+                f"the background for word times has {len(settings.background)} numbers, the model has {len(tokenizer)} "
+                "tokens; tune again"
+            )
+        settings.rescoring()  # checks its numbers before any work
         hotwords = [(phrase, settings.hotword_weight) for phrase in settings.hotwords]
         self.decoder = BeamDecoder(tokenizer, BLANK, settings.options(), self.lm, self.lexicon, hotwords)
 
@@ -92,7 +119,7 @@ class Search:
         """As a receipt calls it."""
         parts = ["beam"]
         if self.lexicon is not None:
-            parts.append("lexicon")
+            parts.append("closed" if self.settings.closed else "lexicon")
         if self.lm is not None:
             parts.append(f"{'token-' if self.lm.unit == 'token' else ''}{self.lm.order}gram")
         if self.recurrent is not None:
@@ -111,13 +138,7 @@ class Search:
         found = self.decoder.decode_batch(rows, self.threads)
         if self.recurrent is None:
             return found
-        weights = Rescoring(
-            self.settings.rescore_weight,
-            self.settings.rescore_mix,
-            self.settings.word_bonus,
-            self.settings.unknown_penalty,
-        )
-        return rescore_nbests(found, self.recurrent, self.decoder.options, weights)
+        return rescore_nbests(found, self.recurrent, self.decoder.options, self.settings.rescoring())
 
     def evidence(self, candidates: list[Candidate], row: np.ndarray) -> Evidence:
         """What speaks for each word of the best candidate."""

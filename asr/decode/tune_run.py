@@ -35,7 +35,7 @@ def tune_to_folder(
     threads: int,
     report: Callable[[int, int | None], None],
     told: Callable[[str], None],
-) -> Tuned:
+) -> dict[str, str]:
     """``asr decode --tune``'s work: finds a search's weights on a development set and stores them with the model.
 
     After weights and beam come the model's background for word times (and its delays, where a file of word
@@ -51,6 +51,9 @@ def tune_to_folder(
         report: told how many seconds of audio are done, and of how many.
         told: given a line of each finding.
 
+    Returns:
+        id → reason of what could not be decoded, and was left out.
+
     Raises:
         AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
     """
@@ -58,11 +61,14 @@ def tune_to_folder(
     utterances = read_manifest(manifest)
     total = round(sum(one.duration for one in utterances))
     rows: dict[str, np.ndarray] = {}
+    failed: dict[str, str] = {}
     for made in log_probs_of(utterances, recogniser.model, device, lambda done: report(round(done), total)):
         rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
+        failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
     usable = [one for one in utterances if one.id in rows]
     if not any(one.text for one in usable):
-        raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on")
+        why = f" ({next(iter(failed.values()))})" if failed else ""
+        raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on{why}")
     log_probs, references = [rows[one.id] for one in usable], [one.text for one in usable]
 
     greedy = greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds)(log_probs)
@@ -79,7 +85,7 @@ def tune_to_folder(
         told(f"LSTM's share {weights.mix:g} of weight {weights.lm_weight:g}: WER {wer:.2f} %")
     error = _calibrate(search, usable, log_probs, manifest)
     told(f"best: {_line(trial)}; confidences' expected calibration error {error:.3f}")
-    if wer >= greedy_wer:
+    if wer >= greedy_wer > 0:
         told("note: on this set the language model does not help; is it of the same kind of text?")
     tuned = Tuned(
         search=search.settings,
@@ -91,7 +97,7 @@ def tune_to_folder(
         calibration_error=round(error, 4),
     )
     write_tuned(model, tuned)
-    return tuned
+    return failed
 
 
 def _line(trial: Trial) -> str:
@@ -134,7 +140,11 @@ def _times(
     pairs = []
     for one, hypothesis in zip(utterances, hypotheses, strict=True):
         if spans := [(span.start, span.end) for span in boundaries.get(one.id, [])]:
-            heard = [word.word for word in hypothesis.words]
-            times = [(word.start, word.end) for word in hypothesis.words]
-            pairs += right_words(one.text.split(), spans, heard, times)
+            said, heard = one.text.split(), [word.word for word in hypothesis.words]
+            if len(spans) != len(said):
+                raise AsrError(
+                    f"{boundaries_path(manifest)}: {one.id} has boundaries of {len(spans)} words, its transcript in "
+                    f"{manifest} has {len(said)}; make both again with asr data connect"
+                )
+            pairs += right_words(said, spans, heard, [(word.start, word.end) for word in hypothesis.words])
     return pairs

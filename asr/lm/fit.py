@@ -8,12 +8,15 @@ from asr.errors import AsrError
 from asr.lm.ngram import SPECIAL, NgramModel
 from asr.tokens import BLANK, Tokenizer
 
-_LEAST_SHARE = 0.5  # of the running words that the model must be able to write
+_LEAST_SHARE = 0.5  # of the unigrams' probability on words that the model must be able to write
 _NAMED = 5
 
 
 def word_shares(lm: NgramModel) -> np.ndarray:
-    """How often each word is met, as the unigrams have it: shape (V,), summing to one; 0 for `SPECIAL`."""
+    """The unigrams' probabilities without `SPECIAL`: shape (V,), summing to one; 0 for those.
+
+    In a Kneser-Ney model above order 1 they tell in how many contexts a word is met rather than how often.
+    """
     shares = np.exp(lm.tables.log_probs[1 : 1 + len(lm.vocabulary)].astype(np.float64))
     shares[: len(SPECIAL)] = 0
     return shares / max(shares.sum(), 1e-300)
@@ -32,7 +35,7 @@ def check_fit(tokenizer: Tokenizer, lm: NgramModel, name: str) -> float:
         name: of the language model, for the sentence.
 
     Returns:
-        The share of running words (or tokens) that the acoustic model can write, 0 to 1.
+        The share of words (or tokens) that the acoustic model can write, by `word_shares`, 0 to 1.
 
     Raises:
         AsrError: says what differs.
@@ -47,6 +50,11 @@ def check_fit(tokenizer: Tokenizer, lm: NgramModel, name: str) -> float:
         if foreign := sorted(theirs - ours):
             parts.append(f"it holds {len(foreign)} that the model lacks ({_listed(foreign)})")
         raise AsrError(f"{name}: over other tokens than the model's: {', '.join(parts)}; train it with --tokens MODEL")
+    if tokenizer.kind != "word" and set(tokenizer.symbols[BLANK + 1 :]) == set(lm.vocabulary[len(SPECIAL) :]):
+        raise AsrError(
+            f"{name}: its words are the model's tokens, but the file does not say that it is a model of tokens; "
+            "asr lm convert --unit token writes one that does"
+        )
     shares = word_shares(lm)
     unknown: dict[str, float] = {}
     lost = 0.0
@@ -58,7 +66,7 @@ def check_fit(tokenizer: Tokenizer, lm: NgramModel, name: str) -> float:
     if 1 - lost >= _LEAST_SHARE:
         return 1 - lost
     raise AsrError(
-        f"{name}: {lost:.0%} of its running words cannot be written in the model's tokens, which lack "
+        f"{name}: {lost:.0%} of its words, by their unigrams, cannot be written in the model's tokens, which lack "
         f"{_listed(sorted(unknown, key=lambda unit: (-unknown[unit], unit)))}{_case(tokenizer, list(unknown))}; train "
         "the language model on text that is written as the model's transcripts are"
     )
@@ -72,6 +80,8 @@ def _case(tokenizer: Tokenizer, unknown: list[str]) -> str:
         return "".join(character for text in named for character in text if character.isalpha())
 
     ours, theirs = letters(tokenizer.symbols[BLANK + 1 :]), letters(unknown)
+    if set(ours).isdisjoint(theirs.swapcase()):  # another alphabet
+        return ""
     if ours.isupper() and theirs.islower():
         return ": the model writes upper case, this language model lower case"
     if ours.islower() and theirs.isupper():

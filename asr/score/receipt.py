@@ -30,6 +30,7 @@ KEYS = (
     "failed",
     "normalise",
     "bootstrap_seed",
+    "against",
     "against_wer",
     "against_p",
     "search",
@@ -54,6 +55,7 @@ KEYS = (
     "command",
     "date",
 )
+OPTIONAL = ("against", "against_wer", "against_p", "search")  # of a comparison, and of a beam search
 
 
 def read_fields(path: Path) -> dict[str, object]:

@@ -45,6 +45,7 @@ class Comparison:
         hypotheses: the other's file.
         words: the other's counts.
         better, worse: utterances in which this system makes fewer, or more, errors than the other.
+        failed: utterances without a hypothesis of the other's, scored as deletions.
         p_value: of the difference, see `paired_permutation`.
     """
 
@@ -52,6 +53,7 @@ class Comparison:
     words: Counts
     better: int
     worse: int
+    failed: int
     p_value: float
 
 
@@ -98,7 +100,10 @@ class Result:
     def fields(self) -> dict[str, object]:
         """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
         other = self.against
-        compared = {} if other is None else {"against_wer": _percent(other.words.rate), "against_p": other.p_value}
+        compared: dict[str, object] = {}
+        if other is not None:
+            compared["against"] = other.hypotheses.as_posix()
+            compared |= {"against_wer": _percent(other.words.rate), "against_p": round(other.p_value, 6)}
         return {
             "wer": _percent(self.words.rate),
             "wer_low": _percent(self.by_utterance.low),
@@ -236,7 +241,8 @@ def score_manifest(manifest: Path, hypotheses: Path, normalise: str, seed: int, 
 def _compare(result: Result, other: Result, hypotheses: Path) -> Comparison:
     ours, theirs = np.array(list(result.errors.values())), np.array(list(other.errors.values()))
     better, worse = int(np.count_nonzero(ours < theirs)), int(np.count_nonzero(ours > theirs))
-    return Comparison(hypotheses, other.words, better, worse, paired_permutation(ours, theirs, result.seed))
+    p_value = paired_permutation(ours, theirs, result.seed)
+    return Comparison(hypotheses, other.words, better, worse, len(other.failed), p_value)
 
 
 def _how_split(path: Path) -> str:
@@ -283,10 +289,11 @@ def _rates(result: Result) -> Table:
 
 
 def _difference(other: Comparison) -> str:
+    failed = f" ({other.failed:,} utterances failed there, scored as deletions)" if other.failed else ""
     return (
-        f"Against {other.hypotheses}: its WER is {_number(other.words.rate)} %; {other.better:,} utterances are better "
-        f"here and {other.worse:,} worse. If neither system were better, so great a difference would come about by "
-        f"chance with p = {other.p_value:.4f} (paired permutation of utterances)."
+        f"Against {other.hypotheses}: its WER is {_number(other.words.rate)} %{failed}; {other.better:,} utterances "
+        f"are better here and {other.worse:,} worse. If neither system were better, so great a difference would come "
+        f"about by chance with p = {other.p_value:.4f} (paired permutation of utterances)."
     )
 
 

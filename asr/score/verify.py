@@ -8,13 +8,12 @@ import torch
 from pydantic import ValidationError
 
 from asr.decode.manifest import decode_manifest
-from asr.decode.settings import SearchSettings
+from asr.decode.settings import SearchSettings, first_mistake
 from asr.decode.system import Search, greedy_system
 from asr.errors import AsrError
 from asr.files import sha256
 from asr.manifest import read_manifest
 from asr.model.acoustic import load_model
-from asr.runtime import available_threads
 from asr.score.hypotheses import Hypothesis
 from asr.score.receipt import read_fields
 from asr.score.report import score_utterances
@@ -55,7 +54,7 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
     network = recogniser.model.to(device)
     system = greedy_system(recogniser)
     if fields.get("search") is not None:
-        system = Search(recogniser, _search(fields["search"], receipt), available_threads()).system()
+        system = Search(recogniser, _search(fields["search"], receipt), torch.get_num_threads()).system()
     decoded, failed = decode_manifest(utterances, network, system.decode, device)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
@@ -71,6 +70,4 @@ def _search(fields: object, receipt: Path) -> SearchSettings:
     try:
         return SearchSettings.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise AsrError(f"{receipt}: search: {key}: {first['msg']}; decode again") from error
+        raise AsrError(f"{receipt}: search: {first_mistake(error)}; decode again") from error

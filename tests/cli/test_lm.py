@@ -168,6 +168,41 @@ def test_wrong_outputs_are_refused_before_the_work(
     assert not out.exists()
 
 
+def test_an_lstm_model_is_measured_in_the_same_table(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asr.lm.recurrent import RecurrentModel, load_recurrent, recurrent_config, save_recurrent
+    from asr.lm.units import Units
+    from asr.tokens import Tokenizer
+
+    units = Units(Tokenizer("word", ["<blank>", "<unk>", "THE", "OLD", "CAT", "SAT"]))
+    config = recurrent_config({"unit": "word", "hidden": 8, "embedding": 16}, "a test")
+    (tmp_path / "lstm").mkdir()
+    save_recurrent(tmp_path / "lstm", RecurrentModel(config, len(units)), units, {})
+    known = tmp_path / "known.txt"
+    known.write_text("THE CAT SAT\n\nTHE OLD CAT\n")
+    assert _call("perplexity", tmp_path / "lstm", text, known) == 0
+    head, first, second, both = capsys.readouterr().out.splitlines()
+    assert head.split() == ["ppl", "without", "OOV", "bits/word", "OOV", "share", "words", "sentences"]
+    loaded = load_recurrent(tmp_path / "lstm")
+    found = loaded.perplexity(known.read_text().splitlines())
+    perplexity, without, _, unknown, _, words, sentences, _ = second.split()
+    assert perplexity == without == f"{found.per_word:.2f}"
+    assert (unknown, words, sentences) == ("0", "6", "2")
+    # 400 words NUMBERn are unknown; what they cost is not known, so neither is the perplexity without them.
+    assert first.split()[1] == both.split()[1] == "-"
+    assert (first.split()[3], both.split()[3], both.split()[6]) == ("400", "400", "402")
+
+    assert _call("perplexity", tmp_path / "lstm", known, "--tokens", tmp_path) == 2
+    assert "--tokens is not wanted" in capsys.readouterr().err
+    (tmp_path / "empty.txt").write_text("\n")
+    assert _call("perplexity", tmp_path / "lstm", tmp_path / "empty.txt") == 1
+    assert "empty.txt: holds no words" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    assert _call("perplexity", tmp_path / "folder", known) == 1
+    assert "not a finished model folder" in capsys.readouterr().err
+
+
 def test_help_starts_without_the_heavy_libraries() -> None:
     code = (
         "import sys; import asr.cli.main; print([name for name in ('torch', 'numba', 'numpy') if name in sys.modules])"

@@ -145,6 +145,35 @@ def test_failed_and_missing_make_the_exit_status_1_after_everything_is_written(
     assert (tmp_path / "hyp.trn").read_text() == "one two three (a)\n(b)\n(c)\n"
 
 
+def test_another_systems_hypotheses_are_compared(
+    manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = _write_hypotheses(tmp_path / "other.jsonl", {"id": "a", "text": "one"}, {"id": "b", "text": "four five"})
+    assert _call(manifest, hypotheses, "--normalise", "basic", "--against", other) == 0
+    report = " ".join(capsys.readouterr().out.split())
+    assert f"Against {other}: its WER is 50.00 % (1 utterances failed there, scored as deletions);" in report
+    assert "2 utterances are better here and 0 worse" in report
+    receipt = json.loads((hypotheses.parent / "result.json").read_text())
+    assert (receipt["against"], receipt["against_wer"]) == (other.as_posix(), 50.0)
+    assert receipt["against_p"] == pytest.approx(0.5, abs=0.02)  # of four ways to give signs, two are as extreme
+    assert receipt["wer"] == 16.67
+    # Without it there is no trace of a comparison.
+    assert _call(manifest, hypotheses, "--normalise", "basic") == 0
+    assert not {"against", "against_wer", "against_p"} & set(
+        json.loads((hypotheses.parent / "result.json").read_text())
+    )
+
+
+def test_what_cannot_be_compared_is_told_and_nothing_is_written(
+    manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranger = _write_hypotheses(tmp_path / "stranger.jsonl", {"id": "z", "text": "one"})
+    for other, sentence in ((tmp_path / "none.jsonl", "none.jsonl: could not be read"), (stranger, "(z)")):
+        assert _call(manifest, hypotheses, "--against", other) == 1
+        assert sentence in capsys.readouterr().err
+        assert not (hypotheses.parent / "result.json").exists()
+
+
 def test_mistakes_get_a_sentence_and_a_status(
     manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode.align import Shifts, align, best_path_score, fit_shifts, median_odds, word_times
+from asr.decode.align import Shifts, align, best_path_score, fit_shifts, median_odds, right_words, word_times
 
 
 def _random(generator: np.random.Generator, frames: int, tokens: int) -> np.ndarray:
@@ -176,3 +176,13 @@ def test_shifts_are_what_is_missing_in_the_median() -> None:
     assert fit_shifts(measured, true) == Shifts(-0.05, 0.1)
     with pytest.raises(ValueError, match="here are 0 and 0"):
         fit_shifts([], [])
+
+
+def test_only_words_that_were_recognised_right_are_measured() -> None:
+    said, spans = ["one", "two", "three", "two"], [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
+    heard, times = ["uh", "one", "too", "two"], [(0.0, 0.1), (0.2, 0.9), (1.1, 1.9), (3.2, 4.1)]
+    # "three" was not heard, "uh" not said, and "too" is not "two".
+    found = right_words(said, spans, heard, times)
+    assert found == [((0.2, 0.9), (0.0, 1.0)), ((3.2, 4.1), (3.0, 4.0))]
+    assert right_words(said, spans, said, spans) == [(span, span) for span in spans]
+    assert right_words(said, spans, [], []) == right_words([], [], heard, times) == []

@@ -16,6 +16,7 @@ from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.greedy import best_path
 from asr.decode.kernel import search
 from asr.decode.lexicon import Lexicon
+from asr.decode.plain import search_plain
 from asr.errors import AsrError, UsageError
 from asr.lm.ngram import NgramModel
 from asr.tokens import Tokenizer
@@ -80,11 +81,15 @@ def agree(candidates: list[Candidate], wanted: dict[tuple[int, ...], tuple[float
 
 @pytest.mark.parametrize("frames", range(7))
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_without_a_language_model_every_prefix_has_the_sum_of_its_alignments(frames: int, size: int) -> None:
+@pytest.mark.parametrize("threshold", [100.0, math.inf], ids=["probabilities", "logarithms"])
+def test_without_a_language_model_every_prefix_has_the_sum_of_its_alignments(
+    frames: int, size: int, threshold: float
+) -> None:
     blank = (frames + size) % size
     log_probs = random_log_probs(frames, size, seed=10 * frames + size)
     words = Tokenizer("word", [f"w{number}" for number in range(size)])
-    candidates = BeamDecoder(words, blank, BeamOptions(**WIDE)).decode(log_probs)
+    options = BeamOptions(**{**WIDE, "beam_threshold": threshold})
+    candidates = BeamDecoder(words, blank, options).decode(log_probs)
     agree(candidates, expected(log_probs, blank, words, None, [], 0.0))
     assert np.logaddexp.reduce([one.acoustic for one in candidates]) == pytest.approx(0, abs=1e-9)
 
@@ -127,6 +132,57 @@ def test_scores_equal_those_of_every_prefix_one_by_one(case: str, seed: int) -> 
         assert one.text == " ".join(one.words)
 
 
+def in_logarithms(
+    monkeypatch: pytest.MonkeyPatch, options: BeamOptions, tokens: Tokenizer, log_probs: np.ndarray
+) -> list[Candidate]:
+    """What the general search makes of it, which the one for sound alone would spare."""
+    with monkeypatch.context() as patch:
+        patch.setattr("asr.decode.beam.MOST_THRESHOLD", 0.0)
+        return BeamDecoder(tokens, 0, options).decode(log_probs)
+
+
+@pytest.mark.parametrize("beam", [1, 3, 16, 40])
+def test_the_search_by_probabilities_finds_what_the_one_by_logarithms_finds(
+    beam: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without equal scores, whose order rounding decides."""
+    tokens = Tokenizer("word", list("-abcdefgh"))
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        scores = random_log_probs(int(draw.integers(0, 80)), 9, seed, peak=float(draw.choice([0.5, 3, 12, 60])))
+        scores[:, :8][draw.random((len(scores), 8)) < 0.2] = -np.inf
+        log_probs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        options = BeamOptions(
+            beam=beam,
+            token_limit=int(draw.integers(1, 10)),
+            token_threshold=float(draw.choice([1, 5, 10, math.inf])),
+            beam_threshold=float(draw.choice([2, 10, 100])),
+            blank_skip=float(draw.choice([0.4, 1])),
+            nbest=5,
+        )
+        found = BeamDecoder(tokens, 0, options).decode(log_probs)
+        wanted = in_logarithms(monkeypatch, options, tokens, log_probs)
+        assert [one.tokens for one in found] == [one.tokens for one in wanted]
+        assert [one.total for one in found] == pytest.approx([one.total for one in wanted], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("excess", [0.0, 9e-4])
+def test_long_utterances_neither_underflow_nor_outgrow_the_arrays(
+    excess: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mass shrinks by e for every frame or so, or grows, since rows need not sum to one to the last digit."""
+    log_probs = random_log_probs(4000, 6, 1, peak=1.0)
+    log_probs[:2000] = np.log([1.0, *[1e-300] * 5]) + excess
+    tokens, options = Tokenizer("word", list("-abcde")), BeamOptions(beam=20, beam_threshold=100)
+    (found,), (wanted,) = (
+        BeamDecoder(tokens, 0, options).decode(log_probs),
+        in_logarithms(monkeypatch, options, tokens, log_probs),
+    )
+    assert len(found.tokens) > 500
+    assert found.tokens == wanted.tokens
+    assert found.total == pytest.approx(wanted.total, rel=1e-9)
+
+
 def parses(
     ids: tuple[int, ...], spellings: list[tuple[str, tuple[int, ...]]], space: int | None
 ) -> set[tuple[str, ...]]:
@@ -142,6 +198,13 @@ def parses(
         if ids == spelling:
             found.add((word,))
     return found
+
+
+def folded(ids: tuple[int, ...], space: int | None) -> tuple[int, ...]:
+    """Without the spaces that write nothing: those before the first word and behind another space."""
+    return tuple(
+        one for before, one in zip((space, *ids), ids, strict=False) if space is None or (before, one) != (space, space)
+    )
 
 
 LEXICON = [("ab", "a b"), ("AB", "a b"), ("a", "a"), ("b", "b"), ("b", "b a"), ("aab", "a a b")]
@@ -163,7 +226,11 @@ def test_with_a_lexicon_words_have_the_sum_of_all_their_spellings(
     spellings = [(word, tuple(map(tokens.symbols.index, spelling.split()))) for word, spelling in LEXICON]
     totals: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
     acoustics: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+    heard: defaultdict[tuple[int, ...], list[float]] = defaultdict(list)
     for ids, acoustic in prefixes(log_probs, 0).items():
+        heard[folded(ids, space)].append(acoustic)
+    for ids, parts in heard.items():
+        acoustic = float(np.logaddexp.reduce(parts))
         for words in parses(ids, spellings, space):
             total = acoustic + BETA * len(words) + boost(list(words), hotwords)
             if lm is not None:
@@ -175,8 +242,34 @@ def test_with_a_lexicon_words_have_the_sum_of_all_their_spellings(
     assert {tuple(one.words): one.total for one in candidates} == pytest.approx(wanted, abs=1e-9)
     assert len(candidates) == len(wanted)
     if unit != "token":  # there the spellings of a word weigh differently in the total and in the sound alone
-        heard = {words: float(np.logaddexp.reduce(scores)) for words, scores in acoustics.items()}
-        assert {tuple(one.words): one.acoustic for one in candidates} == pytest.approx(heard, abs=1e-9)
+        summed = {words: float(np.logaddexp.reduce(scores)) for words, scores in acoustics.items()}
+        assert {tuple(one.words): one.acoustic for one in candidates} == pytest.approx(summed, abs=1e-9)
+    for one in candidates:
+        assert folded(tuple(one.tokens), space) == tuple(one.tokens)
+        spelled = [" ".join(tokens.symbols[one.tokens[place]] for place in group) for group in one.groups]
+        assert all(pair in LEXICON for pair in zip(one.words, spelled, strict=True))
+
+
+def test_with_a_lexicon_spaces_before_the_first_word_and_doubled_ones_write_nothing() -> None:
+    lexicon = Lexicon([("A", ["a"]), ("B", ["b"]), ("BAB", ["b", "a", "b"])])
+    heard = [1, 0, 1, 2, 0, 1, 1, 0, 0, 1, 3, 1, 0, 1]  # |_|A_||__|B|_|
+    log_probs = np.log(np.full((len(heard), 4), 0.01))
+    log_probs[np.arange(len(heard)), heard] = math.log(0.97)
+    (one,) = BeamDecoder(CHARACTERS, 0, BeamOptions(beam=4), lexicon=lexicon).decode(log_probs)
+    assert (one.words, one.tokens, one.groups) == (["A", "B"], [2, 1, 3, 1], [[0], [2]])
+    assert one.acoustic >= len(heard) * math.log(0.97)
+
+
+def test_a_language_model_lends_a_word_what_its_beginning_promises_so_that_a_narrow_beam_finds_it() -> None:
+    """Beginnings of words that have not paid for themselves must not crowd out a whole word."""
+    tokens = tokenizer("char", ["<space>", "a", "b", "c", "d"])
+    lm = random_lm("word", ["a", "bb", "cc", "dd"], 1, 0)
+    lm.tables.log_probs[:] = [0, -20, -1, -1, -1, -20, -20, -20]
+    log_probs = np.log(np.array([[0.01, 0.01, 0.22, 0.25, 0.25, 0.26], [0.96, 0.01, 0.0075, 0.0075, 0.0075, 0.0075]]))
+    lexicon = Lexicon([(word, list(word)) for word in ("a", "bb", "cc", "dd")])
+    for words in (None, lexicon):
+        options = BeamOptions(beam=2, lm_weight=1.0)
+        assert BeamDecoder(tokens, 0, options, lm, words).decode(log_probs)[0].words == ["a"]
 
 
 def test_a_word_that_two_divisions_of_the_same_tokens_spell_counts_once() -> None:
@@ -250,7 +343,7 @@ def test_any_shape_with_impossible_tokens_gives_probabilities(data: st.DataObjec
         beam=data.draw(st.integers(1, 20)),
         token_limit=data.draw(st.integers(1, 6)),
         token_threshold=data.draw(st.floats(0.1, 20)),
-        beam_threshold=data.draw(st.floats(0.1, 50)),
+        beam_threshold=data.draw(st.one_of(st.floats(0.1, 50), st.just(math.inf))),
         blank_skip=data.draw(st.sampled_from([0.5, 0.9, 1.0])),
         nbest=20,
     )
@@ -273,7 +366,7 @@ def test_skipping_a_blank_frame_keeps_repeats_apart() -> None:
 
 def test_the_arrays_grow_with_a_long_utterance(monkeypatch: pytest.MonkeyPatch) -> None:
     log_probs = random_log_probs(60, 6, 0)
-    decoder = BeamDecoder(Tokenizer("word", list("-abcde")), 0, BeamOptions(beam=20, nbest=20))
+    decoder = BeamDecoder(Tokenizer("word", list("-abcde")), 0, BeamOptions(beam=20, nbest=20, word_bonus=0.1))
     at_once = decoder.decode(log_probs)
     monkeypatch.setattr("asr.decode.beam._ROOM", 0)
     assert decoder.decode(log_probs) == at_once
@@ -291,7 +384,7 @@ def test_threads_change_nothing() -> None:
     assert decoder.decode_batch([], threads=1) == []
 
 
-def test_every_mode_runs_the_same_compiled_kernel() -> None:
+def test_no_mode_and_no_kind_of_array_compiles_a_kernel_again() -> None:
     """A second compilation would cost every user seconds: a mapped file, float32 or a transposed array bring none."""
     lm = random_lm("word", ["a", "ab"], 2, 0)
     for array in lm.tables:
@@ -302,7 +395,7 @@ def test_every_mode_runs_the_same_compiled_kernel() -> None:
         decoder = BeamDecoder(CHARACTERS, 0, BeamOptions(), model, words, hotwords)
         assert decoder.decode(rows) == decoder.decode(np.asfortranarray(rows))
         decoder.decode(rows.astype(np.float32))
-    assert len(search.signatures) == 1
+    assert len(search.signatures) == len(search_plain.signatures) == 1
 
 
 def test_equal_scores_are_ordered_the_same_way_every_time() -> None:

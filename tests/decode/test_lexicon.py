@@ -24,6 +24,12 @@ def pairs(lexicon: Lexicon) -> list[tuple[str, str]]:
     return [(lexicon.words[label], " ".join(spelling)) for label, spelling, _ in lexicon.entries]
 
 
+def test_a_spelling_with_the_space_that_the_search_adds_is_refused() -> None:
+    lexicon = Lexicon([("A", ["a"]), ("B", ["b", "<space>"])])
+    with pytest.raises(AsrError, match="the lexicon, entry 2: the word 'B' is spelled with '<space>'"):
+        BeamDecoder(tokenizer("char", ["<space>", "a", "b"]), 0, BeamOptions(), lexicon=lexicon)
+
+
 READ = [("READ", "R EH1 D"), ("READ", "R IY1 D"), ("RED", "R EH1 D"), ("A", "AH0")]
 
 

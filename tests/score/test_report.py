@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
 import pytest
 
 from asr.errors import AsrError, UsageError
-from asr.manifest import Utterance
+from asr.manifest import Utterance, write_manifest
 from asr.score.hypotheses import Hypothesis
-from asr.score.report import Result, score_utterances, to_text
+from asr.score.report import Comparison, Result, score_manifest, score_utterances, to_text
 from tests.corpora import corpus_folder
 
 # id, speaker, reference, hypothesis
@@ -152,6 +154,53 @@ def test_texts_that_look_like_markup_are_printed_as_they_are() -> None:
     assert "[red]" in text
     assert "[bold]x" in text
     assert "[/bold]" in text
+
+
+def _compared(folder: Path, heard: list[str | None], other: list[str | None]) -> Result:
+    """Two systems on ``_ROWS``, through files; None: no hypothesis."""
+    utterances = [
+        Utterance(name, folder / f"{name}.wav", 1.0, text, speaker=speaker) for name, speaker, text, _ in _ROWS
+    ]
+    write_manifest(folder / "test.jsonl", utterances)
+    for system, texts in (("hyp", heard), ("other", other)):
+        lines = [{"id": one.id, "text": text} for one, text in zip(utterances, texts, strict=True) if text is not None]
+        (folder / f"{system}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return score_manifest(folder / "test.jsonl", folder / "hyp.jsonl", "none", 1, folder / "other.jsonl")
+
+
+def test_another_system_is_compared_utterance_by_utterance(tmp_path: Path) -> None:
+    heard = [hypothesis for _, _, _, hypothesis in _ROWS]  # errors 0, 1, 2, 1
+    result = _compared(tmp_path, heard, ["one two", "four five", "", "sex"])  # errors 1, 0, 3, 1
+    found = result.against
+    assert found is not None
+    assert (found.better, found.worse, found.failed, found.words.errors) == (2, 1, 0, 5)
+    # Of the eight ways to give the differences -1, 1 and -1 signs, every one sums to 1 or more in size.
+    assert found.p_value == 1.0
+    fields = result.fields()
+    assert fields["wer"] == 44.44
+    assert (fields["against"], fields["against_wer"]) == ((tmp_path / "other.jsonl").as_posix(), 55.56)
+    assert fields["against_p"] == 1.0
+    text = " ".join(to_text(result).split())
+    assert "its WER is 55.56 %; 2 utterances are better here and 1 worse." in text
+    assert "by chance with p = 1.0000 (paired permutation of utterances)" in text
+
+
+def test_what_failed_in_the_other_system_is_told(tmp_path: Path) -> None:
+    right = [reference for _, _, reference, _ in _ROWS]
+    result = _compared(tmp_path, list(right), [right[0], None, None, right[3]])
+    assert result.against is not None
+    assert (result.against.better, result.against.failed, result.against.words.deletions) == (2, 2, 5)
+    assert "% (2 utterances failed there, scored as deletions);" in " ".join(to_text(result).split())
+
+
+def test_a_comparison_leaves_the_score_as_it_is_and_none_says_nothing(tmp_path: Path) -> None:
+    right: list[str | None] = [reference for _, _, reference, _ in _ROWS]
+    result = _compared(tmp_path, right, right)
+    assert isinstance(result.against, Comparison)
+    alone = score_manifest(tmp_path / "test.jsonl", tmp_path / "hyp.jsonl", "none", 1)
+    assert replace(result, against=None) == alone
+    assert not any(name.startswith("against") for name in alone.fields())
+    assert "Against" not in to_text(alone)
 
 
 def test_scoring_does_not_load_torch() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import time
 import tracemalloc
@@ -7,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from asr.score.statistics import Interval, interval, upper_without_errors
+from asr.score.statistics import Interval, interval, paired_permutation, upper_without_errors
 
 
 def _ends(found: Interval) -> tuple[float, float]:
@@ -135,4 +136,62 @@ def test_a_hundred_thousand_utterances_are_quick_and_small() -> None:
     tracemalloc.stop()
     assert low < 0.1 < high
     assert seconds < 5
+    assert peak < 100e6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_permutation_test_equals_the_enumeration_of_all_signs(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    errors, other = generator.poisson(1.5, 10), generator.poisson(0.8, 10)
+    observed = abs(int((errors - other).sum()))
+    totals = [np.dot(signs, errors - other) for signs in itertools.product((-1, 1), repeat=10)]
+    exact = float(np.mean(np.abs(totals) >= observed))
+    assert 0 < exact <= 1
+    assert paired_permutation(errors, other, seed=seed) == pytest.approx(exact, abs=0.02)  # four standard errors
+
+
+def test_a_permutation_test_treats_both_systems_alike_and_repeats_itself() -> None:
+    generator = np.random.default_rng(6)
+    errors, other = generator.poisson(1.0, 50), generator.poisson(0.7, 50)
+    found = paired_permutation(errors, other, seed=3)
+    assert paired_permutation(other, errors, seed=3) == found
+    assert paired_permutation(errors, other, seed=3) == found
+    assert paired_permutation(errors, other, seed=4) == pytest.approx(found, abs=0.03)
+    # Utterances in which both err alike say nothing.
+    alike = np.arange(20)
+    assert paired_permutation(np.concatenate([errors, alike]), np.concatenate([other, alike]), seed=3) == found
+
+
+def test_equal_systems_differ_by_chance_for_sure() -> None:
+    errors = np.array([0, 1, 5, 2])
+    assert paired_permutation(errors, errors, seed=1) == 1.0
+    assert paired_permutation(np.array([1, 0]), np.array([0, 1]), seed=1) == 1.0
+    assert paired_permutation(np.zeros(0, int), np.zeros(0, int), seed=1) == 1.0
+
+
+def test_a_great_difference_has_the_least_p_value() -> None:
+    assert paired_permutation(np.ones(100, int), np.zeros(100, int), seed=1) == 1 / 10_001
+    assert paired_permutation(np.ones(100, int), np.zeros(100, int), seed=1, permutations=99) == 0.01
+
+
+def test_without_a_difference_every_p_value_is_as_likely() -> None:
+    """Under the null hypothesis P(p ≤ x) is about x, and never clearly more."""
+    generator = np.random.default_rng(7)
+    values = []
+    for trial in range(400):
+        errors, other = generator.poisson(2.0, (2, 60))
+        values.append(paired_permutation(errors, other, seed=trial, permutations=400))
+    for level in (0.05, 0.2, 0.5, 0.8):
+        share = float(np.mean(np.array(values) <= level))
+        assert abs(share - level) < 4 * math.sqrt(level * (1 - level) / 400)
+
+
+def test_a_permutation_test_of_a_hundred_thousand_utterances_is_small() -> None:
+    generator = np.random.default_rng(8)
+    errors, other = generator.binomial(10, 0.1, (2, 100_000))
+    tracemalloc.start()
+    p_value = paired_permutation(errors, other, seed=1, permutations=60)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0 < p_value <= 1
     assert peak < 100e6
