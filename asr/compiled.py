@@ -65,7 +65,17 @@ numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compiles a function at its first call, without Python's lock, and keeps the machine code on disk."""
+    """Compiles a function at its first call, without Python's lock, and keeps the machine code on disk.
+
+    All arrays are the caller's: it can neither make nor return one. Numba then need not count who refers to them, which
+    took more than half of the beam search's time: an atomic addition for each array of a tuple, in the innermost loops.
+    (The option is numba's own for such functions; the compiler refuses one that makes an array all the same.)
+    """
+    return numba.njit(nogil=True, cache=True, _nrt=False)(function)  # type: ignore[call-overload]
+
+
+def making_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel that makes arrays; its inner loops should be a `kernel` that fills them."""
     return numba.njit(nogil=True, cache=True)(function)
 
 

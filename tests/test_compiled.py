@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 
 from asr import compiled
@@ -93,3 +95,26 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_used(
     assert folder.parent == tmp_path
     assert folder != open_to_all
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_kernel_only_borrows_its_arrays() -> None:
+    @compiled.kernel
+    def fill(array, value):  # type: ignore[no-untyped-def]
+        for place in range(len(array)):
+            array[place] = value
+        return array[0]
+
+    array = np.zeros(4)
+    before = sys.getrefcount(array)
+    assert [fill(array, 1.0 * value) for value in range(100)][-1] == 99
+    assert sys.getrefcount(array) == before
+    assert array.tolist() == [99.0] * 4
+
+
+def test_a_kernel_that_would_make_an_array_is_refused() -> None:
+    @compiled.kernel
+    def make(size):  # type: ignore[no-untyped-def]
+        return np.zeros(size)
+
+    with pytest.raises(numba.core.errors.NumbaError, match="array"):
+        make(3)

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from asr.compiled import kernel
+from asr.compiled import making_kernel
 from asr.decode.hypothesis import check_log_probs
 from asr.score.align import align as align_words
 
@@ -43,7 +43,7 @@ class Shifts:
     end: float = 0.0
 
 
-@kernel
+@making_kernel
 def best_states(scores, states, repeats):  # type: ignore[no-untyped-def]
     """The best path through a CTC lattice of the states 0 to 2U: even ones blanks, odd ones tokens.
 

@@ -6,13 +6,13 @@ import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from asr.decode.arrays import SPACE, character_numbers, lexicon_trie, tables_of, token_ids, units_of, vocabulary_trie
-from asr.decode.ending import trace
+from asr.decode.ending import spelled
 from asr.decode.fusion import NONE, Automaton, Fusion, Settings
 from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
 from asr.decode.hypothesis import check_log_probs
@@ -269,8 +269,8 @@ class BeamDecoder:
             options.nbest,
         )
         candidates = []
-        for score, spelled, length in zip(scores.tolist(), tokens.tolist(), lengths.tolist(), strict=True):
-            ids = spelled[:length]
+        for score, row, length in zip(scores.tolist(), tokens.tolist(), lengths.tolist(), strict=True):
+            ids = row[:length]
             found = self.tokenizer.words(ids)
             words, groups = [word for word, _ in found], [positions for _, positions in found]
             candidates.append(Candidate(ids, words, groups, score, 0.0, score))
@@ -281,47 +281,67 @@ class BeamDecoder:
         nodes, ends, values = (array[: work.counts[CLOSED]] for array in closed)
         if work.counts[DEAD]:
             values[:, [0, 2]] = -math.inf
-        best_first = np.argsort(-values[:, 2], kind="stable")
-        candidates: dict[object, Candidate] = {}
-        spelled = set()
-        tokens, labels = np.empty(frames, np.int32), np.empty(frames, np.int32)
-        for place in best_first if self.lexicon is not None else best_first[: self.options.nbest]:
-            written = trace(work.ints, int(nodes[place]), tokens, labels)
-            ids = tokens[frames - written :].tolist()
+        places = np.argsort(-values[:, 2], kind="stable")
+        if self.lexicon is None:
+            places = places[: self.options.nbest]
+        nodes, ends, values = nodes[places], ends[places], values[places]
+        tokens, labels, lengths, spoken, counts = spelled(work.ints, nodes, ends, frames)
+        if self.lexicon is None:
+            gains = dict.fromkeys(range(len(places)), 0.0)
+        else:
+            gains = _summed(tokens, lengths, spoken, counts, values[:, 2].tolist())
+            if len(gains) > self.options.nbest:
+                totals = sorted((values[place, 2] + gain for place, gain in gains.items()), reverse=True)
+                least = totals[self.options.nbest - 1]
+                gains = {place: gain for place, gain in gains.items() if values[place, 2] + gain >= least}
+        candidates = []
+        for place, gain in gains.items():
+            ids = tokens[place, : lengths[place]].tolist()
             acoustic, lm, total = values[place].tolist()
             if self.lexicon is None:
                 found = self.tokenizer.words(ids)
                 words, groups = [word for word, _ in found], [positions for _, positions in found]
-                candidates[place] = Candidate(ids, words, groups, acoustic, lm, total)
-                continue
-            spoken, groups = self._spoken(ids, labels[frames - written :].tolist(), int(ends[place]))
-            key = tuple(spoken)
-            if (key, tuple(ids)) in spelled:
-                continue  # the same tokens, parted into the same words at other places: the same alignments
-            spelled.add((key, tuple(ids)))
-            if key not in candidates:
-                words = [self.lexicon.words[label] for label in spoken]
-                candidates[key] = Candidate(ids, words, groups, acoustic, lm, total)
-            elif total > -math.inf:
-                best = candidates[key]
-                gain = float(np.logaddexp(best.total, total)) - best.total
-                candidates[key] = replace(best, acoustic=best.acoustic + gain, total=best.total + gain)
-        ranked = sorted(candidates.values(), key=lambda one: (-one.total, one.tokens, one.words))
+            else:
+                words = [self.lexicon.words[label] for label in spoken[place, : counts[place]].tolist()]
+                groups = self._groups(ids, labels[place, : lengths[place]].tolist(), len(words))
+            candidates.append(Candidate(ids, words, groups, acoustic + gain, lm, total + gain))
+        ranked = sorted(candidates, key=lambda one: (-one.total, one.tokens, one.words))
         return ranked[: self.options.nbest]
 
-    def _spoken(self, ids: list[int], labels: list[int], end: int) -> tuple[list[int], list[list[int]]]:
-        """The words' labels and the positions of their tokens; ``end`` is that of a last word without a space."""
-        spoken: list[int] = []
+    def _groups(self, ids: list[int], labels: list[int], words: int) -> list[list[int]]:
+        """The positions of each word's tokens."""
         groups: list[list[int]] = [[]]
         for position, (token, label) in enumerate(zip(ids, labels, strict=True)):
             if token != self._space:
                 groups[-1].append(position)
             if label != NONE:
-                spoken.append(label)
                 groups.append([])
-        if end != NONE:
-            spoken.append(end)
-        return spoken, groups[: len(spoken)]
+        return groups[:words]
+
+
+def _summed(
+    tokens: np.ndarray, lengths: np.ndarray, spoken: np.ndarray, counts: np.ndarray, totals: list[float]
+) -> dict[int, float]:
+    """For the best prefix of each sequence of words, what the others of the same words add to its score [nats].
+
+    ``totals`` descend; the arrays are those of `spelled`.
+    """
+    first: dict[bytes, int] = {}
+    seen = set()
+    gains: dict[int, float] = {}
+    for place, total in enumerate(totals):
+        words = spoken[place, : counts[place]].tobytes()
+        spelling = (words, tokens[place, : lengths[place]].tobytes())
+        if spelling in seen:
+            continue  # the same tokens, parted into the same words at other places: the same alignments
+        seen.add(spelling)
+        best = first.setdefault(words, place)
+        if best == place:
+            gains[place] = 0.0
+        elif total > -math.inf:
+            sum_so_far = totals[best] + gains[best]
+            gains[best] = float(np.logaddexp(sum_so_far, total)) - totals[best]
+    return gains
 
 
 def _settings(options: BeamOptions, modes: dict[str, Any], hot: Automaton, tokens: int) -> Settings:

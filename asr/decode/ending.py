@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asr.compiled import inlined, kernel
+from asr.compiled import inlined, making_kernel
 from asr.decode.fusion import (
     HOT,
     LABEL,
@@ -69,16 +69,37 @@ def close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
     counts[CLOSED] = count
 
 
-@kernel
-def trace(ints, node, tokens, labels):  # type: ignore[no-untyped-def]
-    """Fills ``tokens`` and ``labels`` (int32, shape (S,)) from their ends with what a node spells.
+@making_kernel
+def spelled(ints, nodes, ends, longest):  # type: ignore[no-untyped-def]
+    """What closed prefixes spell.
 
-    The label of a token is the word that ends with it, or `NONE`. Returns how many tokens there are.
+    Args:
+        ints: the nodes.
+        nodes, ends: int32, shape (E,): as in `asr.decode.work.Closed`.
+        longest: no prefix has more tokens.
+
+    Returns:
+        Tokens and labels, int32, shape (E, longest), from the left: of each token the word that ends with it, or
+        `NONE`; how many tokens there are; words, int32, shape (E, longest + 1), ``ends`` included; how many words.
     """
-    written = 0
-    while ints[node, PARENT] != NONE:
-        written += 1
-        tokens[len(tokens) - written] = ints[node, TOKEN]
-        labels[len(labels) - written] = ints[node, LABEL]
-        node = np.int64(ints[node, PARENT])
-    return written
+    tokens = np.empty((len(nodes), longest), np.int32)
+    labels = np.empty((len(nodes), longest), np.int32)
+    words = np.empty((len(nodes), longest + 1), np.int32)
+    lengths, counts = np.zeros(len(nodes), np.int64), np.zeros(len(nodes), np.int64)
+    for place in range(len(nodes)):
+        node = nodes[place]
+        while ints[node, PARENT] != NONE:
+            lengths[place] += 1
+            node = ints[node, PARENT]
+        node = nodes[place]
+        for position in range(lengths[place] - 1, -1, -1):
+            tokens[place, position], labels[place, position] = ints[node, TOKEN], ints[node, LABEL]
+            node = ints[node, PARENT]
+        for position in range(lengths[place]):
+            if labels[place, position] != NONE:
+                words[place, counts[place]] = labels[place, position]
+                counts[place] += 1
+        if ends[place] != NONE:
+            words[place, counts[place]] = ends[place]
+            counts[place] += 1
+    return tokens, labels, lengths, words, counts

@@ -9,10 +9,11 @@ shrinks at most by 2 V, and what underflows beside it is far below any beam thre
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from asr.compiled import inlined, kernel
+from asr.compiled import inlined, kernel, making_kernel
 from asr.decode.kernel import keep_best
 
 MOST_THRESHOLD = 100.0  # the greatest beam threshold that masses on one scale can hold [nats]
@@ -28,6 +29,45 @@ _NONE = -1
 _PARENT, _TOKEN, _CHILD, _SIBLING, _SLOT = range(5)
 # Columns of an entry's masses: what ends in either, in blank, in its last token; always 0, to add without a question.
 _MASS, _QUIET, _SPOKEN, _ZERO = range(4)
+# Counters: entries of the beam, nodes, which half of ``masses`` is the present beam's.
+_SIZE, _USED, _SIDE = range(3)
+
+
+class _Work(NamedTuple):
+    """The arrays of one search over a beam of B, with room for C candidates besides the beam.
+
+    Attributes:
+        counts: int64, shape (3,): the counters above.
+        scale: float64, shape (1,): ln of what all masses are to be multiplied by.
+        entries, last, shorter: uint32, shape (B,): each entry's node, its last token, the entry that it extends.
+        child, following: int32, shape (B,): an entry that extends this one by a token, and the next that does.
+        column: uint32, shape (B,): see `_relate`.
+        masses: float64, shape (2, B, 4): of each entry, in this frame and in the next.
+        tokens: uint32: the tokens that a frame tries.
+        keys: float64, shape (B + C,): what is chosen by, of each entry as it is, then of each candidate.
+        serials: int64, shape (B + C,): what decides between equals, the less first.
+        order: int64, shape (C,): a permutation of B, …, B + C − 1; those in use come first.
+        picked: int64, shape (B + C,): what is chosen among.
+        made: int32, shape (C, 2): of a candidate, the node that it extends and the token.
+        kept: uint8, shape (B,): whether an entry stays.
+    """
+
+    counts: np.ndarray
+    scale: np.ndarray
+    entries: np.ndarray
+    last: np.ndarray
+    shorter: np.ndarray
+    child: np.ndarray
+    following: np.ndarray
+    column: np.ndarray
+    masses: np.ndarray
+    tokens: np.ndarray
+    keys: np.ndarray
+    serials: np.ndarray
+    order: np.ndarray
+    picked: np.ndarray
+    made: np.ndarray
+    kept: np.ndarray
 
 
 @inlined
@@ -193,47 +233,19 @@ def _spelled(nodes, entries, chosen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, beam_ratio, skip, nbest):  # type: ignore[no-untyped-def] # fmt: skip
-    """Decodes one utterance.
+def _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip):  # type: ignore[no-untyped-def] # fmt: skip
+    """Carries the beam on from ``frame``; returns the frame it stopped before: S, or where ``nodes`` lacks room."""
+    entries, last, shorter, child, following, column = (
+        work.entries, work.last, work.shorter, work.child, work.following, work.column,
+    )  # fmt: skip
+    tokens, keys, serials, order, made = work.tokens, work.keys, work.serials, work.order, work.made
+    beam, room = len(entries), len(order)
+    size, used, side, scale = work.counts[_SIZE], work.counts[_USED], work.counts[_SIDE], work.scale[0]
 
-    Args:
-        probabilities: float64, shape (S, V).
-        sums: float64, shape (S,): of each row.
-        blank: index of the blank.
-        beam: most prefixes kept from frame to frame.
-        token_limit: most tokens tried in a frame.
-        token_ratio: tokens of less than this share of the frame's best are not tried.
-        beam_ratio: prefixes of less than this share of the best one's mass are not kept; not below exp(−100).
-        skip: a frame whose blank has at least this probability is taken for blank at once.
-        nbest: most prefixes returned.
-
-    Returns:
-        ln of the mass of each, float64, shape (E,), the best first; their tokens, int32, shape (E, longest); how many
-        each has, int64, shape (E,).
-    """
-    room = 4 * beam + 64
-    nodes = np.empty((min(len(probabilities) * beam, 2048) + beam + 1, 5), np.int32)
-    # Unsigned, so that no index is asked whether it counts from the end.
-    entries, last, shorter = np.empty(beam, np.uint32), np.empty(beam, np.uint32), np.empty(beam, np.uint32)
-    child, following = np.empty(beam, np.int32), np.empty(beam, np.int32)
-    column = np.full(beam, _ZERO, np.uint32)
-    masses, fresh = np.zeros((beam, 4)), np.zeros((beam, 4))  # of each entry in this frame and in the next
-    tokens = np.empty(token_limit + 1, np.uint32)
-    # What is chosen by, of each entry as it is, then of each candidate; what decides between equals, the less first.
-    keys, serials = np.empty(beam + room), np.arange(beam + room)
-    order, picked = np.arange(beam, beam + room), np.empty(beam + room, np.int64)
-    made = np.empty((room, 2), np.int32)  # of a candidate, the node that it extends and the token
-    kept = np.empty(beam, np.uint8)
-
-    for one in range(5):
-        nodes[0, one] = _NONE
-    entries[0], last[0], shorter[0], child[0] = 0, blank, 0, _NONE
-    masses[0, _MASS], masses[0, _QUIET] = 1.0, 1.0
-    size, used, scale = 1, 1, 0.0
-
-    for frame in range(len(probabilities)):
+    while frame < len(probabilities) and used + beam <= len(nodes):
         row = probabilities[frame]
         silent = row[blank]
+        masses, fresh = work.masses[side], work.masses[1 - side]
         best = 0.0
         if silent >= skip:
             for entry in range(size):
@@ -241,6 +253,7 @@ def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, bea
                 masses[entry, _MASS], masses[entry, _QUIET], masses[entry, _SPOKEN] = mass, mass, 0.0
                 best = max(best, mass)
         else:
+            side = 1 - side
             best, least = _stay(row, silent, size, last, shorter, column, masses, fresh)
             count = 0
             # Where the blank leaves too little for any other token, there is no need to look at them.
@@ -276,34 +289,87 @@ def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, bea
             bar = best * beam_ratio
             if count > 0 or least < bar:
                 several, end = _choose(
-                    size, count, beam, bar, nodes, entries, fresh, keys, serials, order, picked, kept
+                    size, count, beam, bar, nodes, entries, fresh, keys, serials, order, work.picked, work.kept
                 )
-                if used + beam > len(nodes):
-                    more = np.empty((2 * len(nodes), 5), np.int32)
-                    for node in range(used):
-                        for one in range(5):
-                            more[node, one] = nodes[node, one]
-                    nodes = more
                 for place in range(several):
-                    one = picked[place] - beam
+                    one = work.picked[place] - beam
                     if one >= 0:
-                        mass = keys[picked[place]]
+                        mass = keys[one + beam]
                         entries[end], used = _node(nodes, used, made[one, 0], made[one, 1])
                         fresh[end, _MASS], fresh[end, _QUIET], fresh[end, _SPOKEN] = mass, 0.0, mass
                         end += 1
                 size = end
                 last[0] = blank  # of the empty prefix, should it stand there
                 _relate(nodes, size, entries, last, shorter, column, child, following)
-            masses, fresh = fresh, masses
         if best < _SMALL or best > 1 / _SMALL:
             for entry in range(size):
                 for one in range(3):
-                    masses[entry, one] /= best
+                    work.masses[side, entry, one] /= best
             scale += math.log(best)
+        frame += 1
+    work.counts[_SIZE], work.counts[_USED], work.counts[_SIDE], work.scale[0] = size, used, side, scale
+    return frame
 
-    chosen = _ranked(masses, size, min(nbest, size))
+
+@making_kernel
+def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, beam_ratio, skip, nbest):  # type: ignore[no-untyped-def] # fmt: skip
+    """Decodes one utterance.
+
+    Args:
+        probabilities: float64, shape (S, V).
+        sums: float64, shape (S,): of each row.
+        blank: index of the blank.
+        beam: most prefixes kept from frame to frame.
+        token_limit: most tokens tried in a frame.
+        token_ratio: tokens of less than this share of the frame's best are not tried.
+        beam_ratio: prefixes of less than this share of the best one's mass are not kept; not below exp(−100).
+        skip: a frame whose blank has at least this probability is taken for blank at once.
+        nbest: most prefixes returned.
+
+    Returns:
+        ln of the mass of each, float64, shape (E,), the best first; their tokens, int32, shape (E, longest); how many
+        each has, int64, shape (E,).
+    """
+    room = 4 * beam + 64
+    # Entries are unsigned, so that no index is asked whether it counts from the end.
+    work = _Work(
+        np.array([1, 1, 0]),
+        np.zeros(1),
+        np.empty(beam, np.uint32),
+        np.empty(beam, np.uint32),
+        np.empty(beam, np.uint32),
+        np.empty(beam, np.int32),
+        np.empty(beam, np.int32),
+        np.full(beam, _ZERO, np.uint32),
+        np.zeros((2, beam, 4)),
+        np.empty(token_limit + 1, np.uint32),
+        np.empty(beam + room),
+        np.arange(beam + room),
+        np.arange(beam, beam + room),
+        np.empty(beam + room, np.int64),
+        np.empty((room, 2), np.int32),
+        np.empty(beam, np.uint8),
+    )
+    nodes = np.empty((min(len(probabilities) * beam, 2048) + beam + 1, 5), np.int32)
+    for one in range(5):
+        nodes[0, one] = _NONE
+    work.entries[0], work.last[0], work.shorter[0], work.child[0] = 0, blank, 0, _NONE
+    work.masses[0, 0, _MASS], work.masses[0, 0, _QUIET] = 1.0, 1.0
+
+    frame = np.int64(0)
+    while frame < len(probabilities):
+        if work.counts[_USED] + beam > len(nodes):
+            more = np.empty((2 * len(nodes), 5), np.int32)
+            for node in range(len(nodes)):
+                for one in range(5):
+                    more[node, one] = nodes[node, one]
+            nodes = more
+        frame = _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip)
+
+    masses = work.masses[work.counts[_SIDE]]
+    chosen = _ranked(masses, work.counts[_SIZE], min(nbest, work.counts[_SIZE]))
     scores = np.empty(len(chosen))
     for place in range(len(chosen)):
-        scores[place] = scale + math.log(masses[chosen[place], _MASS])
-    spelled, lengths = _spelled(nodes, entries, chosen)
+        scores[place] = work.scale[0] + math.log(masses[chosen[place], _MASS])
+    spelled, lengths = _spelled(nodes, work.entries, chosen)
     return scores, spelled, lengths

@@ -164,6 +164,7 @@ def _read_section(reader: _Reader, order: int, count: int, words: Words, last: b
     """The n-grams of one order; unigrams also fill the table of words."""
     ngrams = np.zeros((count, order), np.uint32)
     log_probs, backoffs = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    fields = np.empty((order + 2, 2), np.int64)
     row, how, first_line = 0, kernels.MORE, reader.line + 1
     while how == kernels.MORE and reader.fill():
         block, used = reader.block, int(words.begins[row]) if order == 1 else 0
@@ -172,7 +173,7 @@ def _read_section(reader: _Reader, order: int, count: int, words: Words, last: b
                 spelled=np.concatenate([words.spelled[:used], np.zeros(used + 2 * len(block), "u1")])
             )
         reader.position, row, how, begin, end = kernels.read_ngrams(
-            block, reader.position, len(block), words, ngrams, log_probs, backoffs, row, last
+            block, reader.position, len(block), words, ngrams, log_probs, backoffs, row, last, fields
         )
     reader.line = first_line + row - 1
     if how not in (kernels.MORE, kernels.SECTION_END):
@@ -305,7 +306,7 @@ def _write(model: NgramModel, file: IO[bytes], report: Callable[[int, int | None
         begin = bounds[order] if count else 0
         for start in range(begin, begin + count, step):
             end = min(start + step, begin + count)
-            size = kernels.put_ngrams(text, tables, parents, spelled, begins, start, end, order)
+            size = kernels.put_ngrams(text, tables, parents, spelled, begins, start, end, np.empty(order, np.int64))
             file.write(text[:size].data)
             report(end - 1, len(tables.words) - 1)
     file.write(b"\n\\end\\\n")

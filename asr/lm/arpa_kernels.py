@@ -128,7 +128,7 @@ def number(text, begin, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def read_ngrams(text, position, end, table, ngrams, log_probs, backoffs, row, last):  # type: ignore[no-untyped-def]
+def read_ngrams(text, position, end, table, ngrams, log_probs, backoffs, row, last, fields):  # type: ignore[no-untyped-def]
     """Reads whole lines of one section.
 
     Args:
@@ -137,12 +137,12 @@ def read_ngrams(text, position, end, table, ngrams, log_probs, backoffs, row, la
         ngrams, log_probs, backoffs: the section's, see `asr.lm.trie.Level`; filled from ``row`` on. Where there is no
             backoff weight it is NaN.
         last: whether it is the section of the longest n-grams.
+        fields: int64, shape (order + 2, 2), to work in.
 
     Returns:
         Where it stopped, the row, how it ended, and begin and end of what is wrong.
     """
     order = ngrams.shape[1]
-    fields = np.empty((order + 2, 2), np.int64)
     while position < end:
         line, count, behind = position, 0, position
         while True:
@@ -234,7 +234,8 @@ def put_number(text, at, value):  # type: ignore[no-untyped-def]
     """
     if value == -np.inf:
         text[at] = _MINUS
-        text[at + 1 : at + 4] = _INF
+        for place in range(len(_INF)):
+            text[at + 1 + place] = _INF[place]
         return at + 4
     if value == 0:
         text[at] = _ZERO
@@ -254,16 +255,16 @@ def put_number(text, at, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_ngrams(text, tables, parents, spelled, begins, begin, end, order):  # type: ignore[no-untyped-def]
-    """Writes the lines of the n-grams ``begin`` to ``end - 1``, all of one order; gives where the last one ended.
+def put_ngrams(text, tables, parents, spelled, begins, begin, end, path):  # type: ignore[no-untyped-def]
+    """Writes the lines of the n-grams ``begin`` to ``end - 1``, all of one length; gives where the last one ended.
 
     Args:
         text: uint8, large enough.
         parents: int32, shape (M,): the node of each n-gram's prefix.
         spelled, begins: see `Words`, in the order of the ids.
+        path: int64, shape (order,), to work in.
     """
-    at = 0
-    path = np.empty(order, np.int64)
+    at, order = 0, len(path)
     for node in range(begin, end):
         at = put_number(text, at, tables.log_probs[node])
         above = np.int64(node)
