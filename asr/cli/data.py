@@ -63,7 +63,7 @@ def prepare(
     out: Path = typer.Option(..., "--out", help="Folder for the manifests."),
     source: Path = typer.Option(_DOWNLOADS, "--from", envvar="ASR_CORPORA", help="Folder that holds the corpora."),
     leave_out: str | None = typer.Option(None, "--leave-out", metavar="SPEAKER", help="fsdd: this speaker is test."),
-    seed: int | None = typer.Option(None, "--seed", min=0, help="spoken-digits: what is drawn.  [default: 1]"),
+    seed: int | None = typer.Option(None, "--seed", min=0, help="spoken-digits: what is drawn; default: 1."),
 ) -> None:
     """Write the manifests of a corpus: its publisher's split, with a dev set held out of train where it has none.
 
@@ -114,11 +114,11 @@ def from_folder(
 
 
 _TABLE = typer.Argument(metavar="FILE", help="One utterance a line, with a header line.")
-_AUDIO = typer.Option(None, "--audio", help="Column of audio files.  [default: guessed]")
-_TEXT = typer.Option(None, "--text", help="Column of transcripts.  [default: guessed]")
-_SPEAKER = typer.Option(None, "--speaker", help="Column of speakers.  [default: guessed]")
+_AUDIO = typer.Option(None, "--audio", help="Column of audio files; default: guessed.")
+_TEXT = typer.Option(None, "--text", help="Column of transcripts; default: guessed.")
+_SPEAKER = typer.Option(None, "--speaker", help="Column of speakers; default: guessed.")
 _AUDIO_FOLDER = typer.Option(
-    None, "--audio-folder", help="What audio paths are relative to.  [default: FILE's folder, or clips/ in it]"
+    None, "--audio-folder", help="What audio paths are relative to; default: FILE's folder, or clips/ in it."
 )
 
 
@@ -171,7 +171,7 @@ def from_kaldi(
 
 @app.command()
 def select(
-    manifest: Path = typer.Argument(metavar="MANIFEST"),
+    manifest: Path = typer.Argument(metavar="MANIFEST", help="What a part is cut out of."),
     out: Path = typer.Option(..., "--out", metavar="FILE", help="The manifest to write."),
     speakers: str | None = typer.Option(None, "--speakers", metavar="A,B", help="Only these."),
     not_speakers: str | None = typer.Option(None, "--not-speakers", metavar="A,B", help="All but these."),

@@ -40,7 +40,7 @@ def train(
     out: Path = typer.Option(..., "--out", metavar="FILE", help="The model: lm.safetensors, say."),
     order: int = typer.Option(4, "--order", min=1, help="The longest n-gram."),
     vocabulary: int | None = typer.Option(
-        None, "--vocabulary", min=1, metavar="N", help="Only the N most frequent words.  [default: all]"
+        None, "--vocabulary", min=1, metavar="N", help="Only the N most frequent words; default: all."
     ),
     prune: str = typer.Option("0", "--prune", metavar="0,0,1", help="Drop n-grams met so often or less, by length."),
     prune_entropy: float = _PRUNE_ENTROPY,
