@@ -138,14 +138,15 @@ def _settings(model: Path, model_sha256: str, given: dict[str, Any]) -> SearchSe
     """
     from asr.decode.settings import read_tuned, same_models
 
-    tuned = read_tuned(model, model_sha256)
+    tunings = read_tuned(model, model_sha256)
     fresh = _fresh(given)
-    if tuned is None:
+    if not tunings:
         return fresh
-    if not same_models(tuned.search, fresh):
-        return fresh.calibration_of(tuned.search)
-    both = {"rescore_weight": None} if "lm_weight" in given else {}
-    return tuned.search.changed(**{"hotwords": [], **both, **given})
+    for tuned in tunings:
+        if same_models(tuned.search, fresh):
+            both = {"rescore_weight": None} if "lm_weight" in given else {}
+            return tuned.search.changed(**{"hotwords": [], **both, **given})
+    return fresh.calibration_of(tunings[-1].search)
 
 
 def verify(

@@ -110,34 +110,48 @@ class Tuned(Strict):
     calibration_error: float
 
 
+class _Stored(Strict):
+    """All that was found for a model, one for each set of language models, lexicon and vocabulary; the newest last."""
+
+    tunings: list[Tuned]
+
+
 def write_tuned(model: Path, tuned: Tuned) -> Path:
-    """Stores them in the model folder, beside what `SHA256SUMS` covers: tuning does not make it another model.
+    """Stores it in the model folder, beside what `SHA256SUMS` covers: tuning does not make it another model.
+
+    What was found for the same files before is replaced; what was found for others stays.
 
     Raises:
         AsrError: it could not be written.
     """
     path = model / FILE
-    write_text(path, to_yaml(tuned.model_dump()))
+    try:
+        former = read_tuned(model, tuned.model_sha256)
+    except AsrError:  # of another model, or damaged: of no use to anybody
+        former = []
+    others = [one for one in former if not same_models(one.search, tuned.search)]
+    write_text(path, to_yaml(_Stored(tunings=[*others, tuned]).model_dump()))
     return path
 
 
-def read_tuned(model: Path, model_sha256: str) -> Tuned | None:
-    """What `write_tuned` stored; None where the model was never tuned.
+def read_tuned(model: Path, model_sha256: str) -> list[Tuned]:
+    """What `write_tuned` stored, the newest last; nothing where the model was never tuned.
 
     Raises:
         AsrError: malformed, or of another model than the one that lies there.
     """
     path = model / FILE
     if not path.exists():
-        return None
+        return []
     try:
-        tuned = Tuned.model_validate(read_yaml(path))
-        tuned.search.options()
-        tuned.search.rescoring()
+        tunings = _Stored.model_validate(read_yaml(path)).tunings
+        for tuned in tunings:
+            tuned.search.options()
+            tuned.search.rescoring()
     except ValidationError as error:
         raise AsrError(f"{path}: {first_mistake(error)}; run asr decode --tune again") from error
     except UsageError as error:  # not YAML, or a number out of its range
         raise AsrError(f"{path}: cannot be used ({error}); run asr decode --tune again") from error
-    if tuned.model_sha256 != model_sha256:
+    if any(tuned.model_sha256 != model_sha256 for tuned in tunings):
         raise AsrError(f"{path}: was tuned for another model than the one that lies there; run asr decode --tune again")
-    return tuned
+    return tunings

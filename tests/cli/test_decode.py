@@ -272,7 +272,7 @@ def test_from_transcripts_to_a_verified_comparison(
     assert _call("score", tones.test, hypotheses, "--against", tuned / "greedy" / "hyp.jsonl") == 0
     fields = json.loads((tuned / "decode" / "result.json").read_text())
     assert (fields["system"], fields["wer"], fields["against_wer"], fields["against_p"]) == ("beam+2gram", 0, 0, 1)
-    stored = read_yaml(tuned / "model" / FILE)["search"]
+    stored = read_yaml(tuned / "model" / FILE)["tunings"][-1]["search"]
     assert fields["search"] == {key: value for key, value in stored.items() if value is not None}
     assert fields["search"]["lm_sha256"] == sha256(lm)
     receipt = tuned / "decode" / "result.json"
@@ -303,7 +303,13 @@ def test_tuned_weights_are_used_for_the_same_files_only(
     tones: Learned, tuned: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm, stored = tuned / "lm.safetensors", read_yaml(tuned / "model" / FILE)
-    stored["search"] |= {"lm_weight": 0.77, "word_bonus": 1.5, "hotwords": ["do re"], "beam": 9, "rescore_weight": 0.6}
+    stored["tunings"][0]["search"] |= {
+        "lm_weight": 0.77,
+        "word_bonus": 1.5,
+        "hotwords": ["do re"],
+        "beam": 9,
+        "rescore_weight": 0.6,
+    }
     write_text(tuned / "model" / FILE, json.dumps(stored))
     note = "note: no weights were tuned for this model with"
 
@@ -327,8 +333,8 @@ def test_tuned_weights_are_used_for_the_same_files_only(
     for options in (("--lm", other), ("--lm", lm, "--closed-vocabulary")):
         assert weights(*options) == (0.5, 0.0, 16, None)
         assert note in capsys.readouterr().err
-        assert _used(tuned)["background"] == stored["search"]["background"]
-        assert _used(tuned)["temperature"] == stored["search"]["temperature"]
+        assert _used(tuned)["background"] == stored["tunings"][0]["search"]["background"]
+        assert _used(tuned)["temperature"] == stored["tunings"][0]["search"]["temperature"]
 
 
 def test_a_closed_vocabulary_is_quoted_and_verified(
@@ -369,7 +375,7 @@ def test_an_lstm_model_takes_part_from_tuning_to_the_receipt(
     assert "note: no weights were tuned" in capsys.readouterr().err  # those that are were tuned without the LSTM
     assert _search(tones, tuned, tones.dev, "--lm", lm, "--rescore", lstm, "--tune") == 0
     assert "LSTM's share " in capsys.readouterr().out
-    stored = read_yaml(tuned / "model" / FILE)["search"]
+    stored = read_yaml(tuned / "model" / FILE)["tunings"][-1]["search"]
     assert stored["rescore_weight"] > 0
     assert _search(tones, tuned, tones.test, "--lm", lm, "--rescore", lstm) == 0
     assert "note" not in capsys.readouterr().err
@@ -411,7 +417,7 @@ def test_tuning_names_what_it_leaves_out_and_ends_with_1(
     seen = capsys.readouterr().err
     assert "gone.wav: there is no such file" in seen
     assert "1 utterances were not decoded; they were left out" in seen
-    assert read_yaml(tuned / "model" / FILE)["manifest_sha256"] == sha256(manifest)
+    assert read_yaml(tuned / "model" / FILE)["tunings"][0]["manifest_sha256"] == sha256(manifest)
 
 
 def test_tuning_does_not_mind_what_lies_there(tones: Learned, tuned: Path) -> None:

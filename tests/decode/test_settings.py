@@ -66,11 +66,27 @@ def test_a_calibration_can_be_taken_over_without_anything_else() -> None:
 def test_what_is_stored_is_read_again(tmp_path: Path) -> None:
     tuned = _tuned(lm="lm.arpa", lm_sha256="c" * 64, closed=True, background=[0.0, -9.5], beam=64, rescore_weight=0.7)
     assert write_tuned(tmp_path, tuned) == tmp_path / FILE
-    assert read_tuned(tmp_path, "a" * 64) == tuned
+    assert read_tuned(tmp_path, "a" * 64) == [tuned]
+
+
+def test_each_set_of_language_models_has_a_tuning_of_its_own(tmp_path: Path) -> None:
+    first, closed, rescored = _tuned(lm="lm"), _tuned(lm="lm", closed=True), _tuned(lm="lm", rescore="lstm")
+    for one in (first, closed, rescored):
+        write_tuned(tmp_path, one)
+    again = _tuned(lm="lm", beam=99)
+    write_tuned(tmp_path, again)
+    assert read_tuned(tmp_path, "a" * 64) == [closed, rescored, again]
+
+
+def test_a_new_model_s_tuning_replaces_the_old_one_s(tmp_path: Path) -> None:
+    write_tuned(tmp_path, _tuned(lm="other"))
+    tuned = _tuned(lm="lm").model_copy(update={"model_sha256": "d" * 64})
+    write_tuned(tmp_path, tuned)
+    assert read_tuned(tmp_path, "d" * 64) == [tuned]
 
 
 def test_a_model_that_was_never_tuned_has_nothing_stored(tmp_path: Path) -> None:
-    assert read_tuned(tmp_path, "a" * 64) is None
+    assert read_tuned(tmp_path, "a" * 64) == []
 
 
 def test_what_was_tuned_for_another_model_is_refused(tmp_path: Path) -> None:
@@ -93,11 +109,12 @@ def test_what_was_tuned_for_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told_with_its_key(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
     path = write_tuned(tmp_path, _tuned())
     stored = read_yaml(path)
-    stored["search"] |= change
+    stored["tunings"][0]["search"] |= change
     write_text(path, to_yaml(stored))
     with pytest.raises(AsrError) as told:
         read_tuned(tmp_path, "a" * 64)
-    assert str(told.value).startswith(f"{path}: {sentence}")
+    where = "" if sentence.startswith("cannot") else "tunings.0."
+    assert str(told.value).startswith(f"{path}: {where}{sentence}")
     assert str(told.value).endswith("; run asr decode --tune again")
 
 

@@ -163,9 +163,7 @@ def _tune(model: tuple[Recogniser, Path, Path], **settings: Any) -> tuple[Tuned,
     failed = tune_to_folder(
         recogniser, chosen, folder, manifest, torch.device("cpu"), 1, lambda done, total: None, told.append
     )
-    tuned = read_tuned(folder, recogniser.sha256)
-    assert tuned is not None
-    return tuned, told, failed
+    return read_tuned(folder, recogniser.sha256)[-1], told, failed
 
 
 def test_tuning_a_model_stores_all_that_decoding_needs(model: tuple[Recogniser, Path, Path]) -> None:
