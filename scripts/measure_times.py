@@ -27,14 +27,12 @@ from asr.decode.confidence import (
     Calibration,
     Evidence,
     calibrate,
-    correct_words,
     evidence,
-    expected_calibration_error,
-    reliability,
     word_confidences,
 )
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser, load_model
+from asr.score.calibration import correct_words, expected_calibration_error, reliability
 from asr.tokens import BLANK
 
 

@@ -22,9 +22,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from asr.decode.align import align
-from asr.score.align import align as align_words
 
-BINS = 15
 _TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 _LEAST = 1e-4  # p is kept within this of 0 and 1, where its logarithm of odds would be endless
 _LOWEST = -60.0  # for ln 0, as of a word that a lexicon forced upon frames that exclude it
@@ -130,12 +128,6 @@ def word_confidences(one: Evidence, calibration: Calibration) -> list[float]:
     return [float(confidence) for confidence in _logistic(odds)]
 
 
-def correct_words(reference: Sequence[str], hypothesis: Sequence[str]) -> list[bool]:
-    """Whether each word of a hypothesis is right, by the alignment that the word error rate is counted on."""
-    steps = align_words(reference, hypothesis)
-    return [operation == "hit" for operation, _, heard in steps if heard is not None]
-
-
 def calibrate(utterances: Sequence[Evidence], correct: Sequence[Sequence[bool]]) -> Calibration:
     """Learns the map from evidence to confidence, by maximum likelihood over words known to be right or wrong.
 
@@ -145,7 +137,7 @@ def calibrate(utterances: Sequence[Evidence], correct: Sequence[Sequence[bool]])
 
     Args:
         utterances: what speaks for their words.
-        correct: whether each word is right; see `correct_words`.
+        correct: whether each word is right; see `asr.score.calibration.correct_words`.
 
     Raises:
         ValueError: no word at all, or not a truth for each word.
@@ -189,55 +181,3 @@ def _fit_logistic(odds: np.ndarray, targets: np.ndarray) -> tuple[float, float, 
     if parameters[0] < 0:  # more evidence must not mean less confidence
         parameters = np.array([0.0, np.log(targets.mean() / (1 - targets.mean()))])
     return loss(parameters), float(parameters[0]), float(parameters[1])
-
-
-@dataclass(frozen=True)
-class Bin:
-    """A row of the reliability table: words whose confidence lies from ``low`` to ``high``.
-
-    Attributes:
-        low, high: the edges; ``high`` belongs to the next bin, but for 1.
-        words: how many.
-        confidence: their mean confidence; 0 if there are none.
-        accuracy: the share of them that are right; 0 if there are none.
-    """
-
-    low: float
-    high: float
-    words: int
-    confidence: float
-    accuracy: float
-
-
-def reliability(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> list[Bin]:
-    """Words by their confidence, in ``bins`` bins of equal width.
-
-    Raises:
-        ValueError: no bins, not a truth for each word, or a confidence that is not 0 to 1.
-    """
-    sure, right = np.array(confidences, dtype=np.float64), np.array(correct, dtype=np.float64)
-    if bins < 1 or sure.shape != right.shape:
-        raise ValueError(f"{len(sure)} confidences and {len(right)} truths in {bins} bins: one each, in at least 1 bin")
-    if not ((sure >= 0) & (sure <= 1)).all():
-        raise ValueError("confidences must be 0 to 1")
-    place = np.minimum((sure * bins).astype(np.int64), bins - 1)
-    table = []
-    for number in range(bins):
-        inside = place == number
-        words = int(inside.sum())
-        mean = (float(sure[inside].mean()), float(right[inside].mean())) if words else (0.0, 0.0)
-        table.append(Bin(number / bins, (number + 1) / bins, words, *mean))
-    return table
-
-
-def expected_calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> float:
-    """Mean distance of confidence and accuracy over bins of equal width, each by its words (Guo et al. 2017, eq. 3).
-
-    0 for no words at all.
-
-    Raises:
-        ValueError: as `reliability`.
-    """
-    table = reliability(confidences, correct, bins)
-    words = sum(row.words for row in table)
-    return sum(row.words * abs(row.confidence - row.accuracy) for row in table) / words if words else 0.0

@@ -11,7 +11,7 @@ import torch
 
 from asr.corpora.connected import boundaries_path, read_boundaries
 from asr.decode.align import fit_shifts, median_odds, right_words
-from asr.decode.confidence import calibrate, correct_words, expected_calibration_error
+from asr.decode.confidence import calibrate
 from asr.decode.greedy import greedy_decoder
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import log_probs_of
@@ -23,6 +23,7 @@ from asr.files import sha256
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser
 from asr.score.align import texts_wer
+from asr.score.calibration import correct_words, expected_calibration_error
 from asr.tokens import BLANK
 
 

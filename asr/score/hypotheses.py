@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asr.errors import AsrError
 from asr.files import read_text
@@ -18,10 +19,12 @@ class Hypothesis:
     Attributes:
         text: the words; empty where the utterance failed.
         error: why it failed; None if it did not.
+        confidences: of each word, 0 to 1; None where they are not given.
     """
 
     text: str
     error: str | None = None
+    confidences: tuple[float, ...] | None = None
 
 
 def _parse(line: str, where: str) -> tuple[str, Hypothesis]:
@@ -41,7 +44,19 @@ def _parse(line: str, where: str) -> tuple[str, Hypothesis]:
         raise AsrError(f"{where}: the field 'id' is missing; there are {sorted(fields)}")
     if ("text" in fields) == ("error" in fields):
         raise AsrError(f"{where}: a hypothesis has either 'text' or 'error'; there are {sorted(fields)}")
-    return fields["id"], Hypothesis(fields.get("text", ""), fields.get("error"))
+    return fields["id"], Hypothesis(fields.get("text", ""), fields.get("error"), _confidences(fields, where))
+
+
+def _confidences(fields: dict[str, Any], where: str) -> tuple[float, ...] | None:
+    """Those of ``words``, if that says one of each; a hypothesis may do without."""
+    words = fields.get("words")
+    if not isinstance(words, list) or not all(isinstance(one, dict) and "confidence" in one for one in words or [None]):
+        return None
+    confidences = [one["confidence"] for one in words]
+    for one in confidences:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 1:
+            raise AsrError(f"{where}: the confidence of a word must be a number from 0 to 1, this is {one!r}")
+    return tuple(map(float, confidences))
 
 
 def read_hypotheses(path: Path) -> dict[str, Hypothesis]:

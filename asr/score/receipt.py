@@ -30,6 +30,7 @@ KEYS = (
     "failed",
     "normalise",
     "bootstrap_seed",
+    "calibration_error",
     "against",
     "against_wer",
     "against_p",
@@ -55,7 +56,8 @@ KEYS = (
     "command",
     "date",
 )
-OPTIONAL = ("against", "against_wer", "against_p", "search")  # of a comparison, and of a beam search
+# Of confidences, of a comparison, and of a beam search.
+OPTIONAL = ("calibration_error", "against", "against_wer", "against_p", "search")
 
 
 def read_fields(path: Path) -> dict[str, object]:

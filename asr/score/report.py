@@ -19,6 +19,7 @@ from asr.errors import AsrError
 from asr.files import read_text
 from asr.manifest import Utterance, read_manifest
 from asr.score.align import Counts, align, count
+from asr.score.calibration import correct_words, expected_calibration_error
 from asr.score.hypotheses import Hypothesis, read_hypotheses
 from asr.score.statistics import Interval, interval, paired_permutation
 from asr.text import normaliser
@@ -78,6 +79,7 @@ class Result:
         split: how train, dev and test were parted, where ``splits.json`` beside the manifest says so.
         errors: id → errors, in the manifest's order.
         against: another system on the same utterances.
+        calibration_error: expected calibration error of the words' confidences; None where not every word has one.
     """
 
     words: Counts
@@ -96,6 +98,7 @@ class Result:
     errors: dict[str, int]
     split: str = ""
     against: Comparison | None = None
+    calibration_error: float | None = None
 
     def fields(self) -> dict[str, object]:
         """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
@@ -120,6 +123,7 @@ class Result:
             "failed": len(self.failed),
             "normalise": self.normalise,
             "bootstrap_seed": self.seed,
+            **({} if self.calibration_error is None else {"calibration_error": round(self.calibration_error, 4)}),
             **compared,
         }
 
@@ -212,7 +216,23 @@ def score_utterances(
         normalise=normalise,
         seed=seed,
         errors={name: one.errors for name, one in words.items()},
+        calibration_error=_calibration_error(answers, references, texts),
     )
+
+
+def _calibration_error(
+    answers: Mapping[str, Hypothesis], references: Mapping[str, str], texts: Mapping[str, str]
+) -> float | None:
+    """None where a word lacks its confidence, or normalising has parted or joined words; or if there are no words."""
+    confidences: list[float] = []
+    correct: list[bool] = []
+    for name, answer in answers.items():
+        heard = texts[name].split()
+        if answer.error is None and len(answer.confidences or ()) != len(heard):
+            return None
+        confidences += answer.confidences or ()
+        correct += correct_words(references[name].split(), heard)
+    return expected_calibration_error(confidences, correct) if confidences else None
 
 
 def score_manifest(manifest: Path, hypotheses: Path, normalise: str, seed: int, against: Path | None = None) -> Result:
@@ -285,6 +305,9 @@ def _rates(result: Result) -> Table:
     table.add_row(
         "SER %", _number(result.wrong / result.utterances), f"{result.wrong:,} of {result.utterances:,} utterances"
     )
+    if result.calibration_error is not None:
+        meaning = "expected calibration error: how far, on average, confidence is from the share of right words"
+        table.add_row("ECE %", _number(result.calibration_error), meaning)
     return table
 
 

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from asr.decode.confidence import (
     Calibration,
     Evidence,
     calibrate,
-    correct_words,
     evidence,
-    expected_calibration_error,
-    reliability,
     word_confidences,
 )
+from asr.score.calibration import expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -138,38 +134,3 @@ def test_more_evidence_never_means_less_confidence() -> None:
     assert learned.scale == 0
     share = np.mean([one for ones in correct for one in ones])
     assert word_confidences(utterances[0], learned)[0] == pytest.approx(share, abs=0.01)
-
-
-def test_correct_words() -> None:
-    assert correct_words(["a", "b", "c"], ["a", "x", "c", "d"]) == [True, False, True, False]
-    assert correct_words([], ["a"]) == [False]
-    assert correct_words(["a"], []) == []
-
-
-def test_the_calibration_error_by_hand() -> None:
-    confidences, correct = [0.05, 0.15, 0.15, 0.95, 1.0], [False, False, True, True, True]
-    # Ten bins: (0.05 | 0), (0.15 | 0.5), (0.975 | 1).
-    assert expected_calibration_error(confidences, correct, bins=10) == pytest.approx(
-        (1 * 0.05 + 2 * 0.35 + 2 * 0.025) / 5
-    )
-    assert expected_calibration_error(confidences, correct, bins=1) == pytest.approx(abs(2.3 / 5 - 3 / 5))
-    assert expected_calibration_error([], []) == 0
-    table = reliability(confidences, correct, bins=10)
-    assert [row.words for row in table] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert table[9].low == 0.9 and table[9].accuracy == 1
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=30), st.integers(1, 20))
-def test_the_calibration_error_is_between_0_and_1(words: list[tuple[float, bool]], bins: int) -> None:
-    error = expected_calibration_error([sure for sure, _ in words], [right for _, right in words], bins)
-    assert 0 <= error <= 1
-    assert sum(row.words for row in reliability([sure for sure, _ in words], [True] * len(words), bins)) == len(words)
-
-
-@pytest.mark.parametrize(
-    ("confidences", "correct", "bins"),
-    [([0.5], [], 15), ([1.5], [True], 15), ([float("nan")], [True], 15), ([], [], 0)],
-)
-def test_what_is_no_confidence_is_refused(confidences: list[float], correct: list[bool], bins: int) -> None:
-    with pytest.raises(ValueError, match="confidences"):
-        expected_calibration_error(confidences, correct, bins)
