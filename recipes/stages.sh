@@ -39,7 +39,7 @@ stage() {
     local number=$1 product=$2 folder marker before=$previous command was word code=0
     shift 2
     folder=$(dirname "$product")
-    marker=$folder/.$(basename "$product").done
+    marker=$folder/.$number-$(basename "$product").done
     previous=$marker
     if [ "$number" -lt "$first" ] || [ "$number" -gt "$last" ]; then return 0; fi
     printf -v command '%q ' "$@"

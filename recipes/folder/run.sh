@@ -9,7 +9,7 @@ name=$(basename "$recordings")
 data=data/folder/$name exp=exp/folder/$name/seed$seed
 
 # Recordings that are newer than the manifests make stage 1 run again.
-previous=$(find -L "$recordings" -newer "$data/.splits.json.done" -print -quit 2> /dev/null || true)
+previous=$(find -L "$recordings" -newer "$data/.1-splits.json.done" -print -quit 2> /dev/null || true)
 stage 1 "$data/splits.json" asr data from-folder "$recordings" --out "$data"
 stage 2 "$exp/model/SHA256SUMS" asr train --config recipes/folder/conf/blstm.yaml \
     --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" "${overrides[@]}"

@@ -25,4 +25,15 @@ stage 10 $exp/decode/test-lm/decode.json asr decode --model $exp/model --lm $lm 
     --out $exp/decode/test-lm
 stage 11 $exp/decode/test-lm/result.json asr score $data/test.jsonl $exp/decode/test-lm/hyp.jsonl \
     --against $exp/decode/test/hyp.jsonl
+
+# The n best of that search once more, by an LSTM language model of the same text.
+books=exp/lm/librispeech-lstm with=(--lm $lm --rescore $books/model)
+stage 12 exp/lm/librispeech-dev.txt recipes/librispeech/hold_out.sh "$text" exp/lm/librispeech-{train,dev}.txt
+stage 13 $books/model/SHA256SUMS asr lm train-lstm --text exp/lm/librispeech-train.txt --dev exp/lm/librispeech-dev.txt \
+    --out $books minutes=55 dropout=0
+stage 14 $exp/model/decode.yaml asr decode --tune --model $exp/model "${with[@]}" --manifest $data/dev.jsonl
+stage 15 $exp/decode/test-lstm/decode.json asr decode --model $exp/model "${with[@]}" --manifest $data/test.jsonl \
+    --out $exp/decode/test-lstm
+stage 16 $exp/decode/test-lstm/result.json asr score $data/test.jsonl $exp/decode/test-lstm/hyp.jsonl \
+    --against $exp/decode/test-lm/hyp.jsonl
 exit $status
