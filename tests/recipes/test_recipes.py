@@ -21,6 +21,11 @@ from tests.corpora import ROOT, corpus_folder
 from tests.tones import PITCHES, RATE, TINY, tone
 
 _RECIPES = sorted(path.parent.name for path in (ROOT / "recipes").glob("*/run.sh"))
+_STAGED = sorted(
+    str(path.relative_to(ROOT / "recipes"))
+    for path in (ROOT / "recipes").glob("*/*.sh")
+    if "stages.sh" in path.read_text()
+)
 
 
 def _environment(**more: object) -> dict[str, str]:
@@ -33,8 +38,9 @@ def _environment(**more: object) -> dict[str, str]:
 def _run(
     tree: Path, recipe: str, *arguments: object, cwd: Path | None = None, **environment: object
 ) -> subprocess.CompletedProcess[str]:
+    script = recipe if recipe.endswith(".sh") else f"{recipe}/run.sh"
     return subprocess.run(
-        ["bash", str(tree / "recipes" / recipe / "run.sh"), *map(str, arguments)],
+        ["bash", str(tree / "recipes" / script), *map(str, arguments)],
         cwd=cwd or tree,
         env=_environment(**environment),
         capture_output=True,
@@ -81,21 +87,22 @@ def _no_traceback(done: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("name", _RECIPES)
 def test_a_recipe_is_a_short_script_with_a_config_that_can_be_read(name: str) -> None:
     folder = ROOT / "recipes" / name
-    script = folder / "run.sh"
-    assert os.access(script, os.X_OK)
-    assert len(script.read_text().splitlines()) <= 40
-    subprocess.run(["bash", "-n", script], check=True)
+    scripts = {path: path.read_text() for path in folder.glob("*.sh")}
+    for script, text in scripts.items():
+        assert os.access(script, os.X_OK)
+        assert len(text.splitlines()) <= 40
+        subprocess.run(["bash", "-n", script], check=True)
     configs = sorted((folder / "conf").glob("*.yaml"))
     assert configs
     for config in configs:
         read_config(config)
-        assert f"recipes/{name}/conf/{config.name}" in script.read_text()
+        assert any(f"recipes/{name}/conf/{config.name}" in text for text in scripts.values())
     table = ROOT / "recipes" / "README.md"
     if table.exists():
         assert f"`{name}`" in table.read_text() or f"({name}/" in table.read_text()
 
 
-@pytest.mark.parametrize("name", _RECIPES)
+@pytest.mark.parametrize("name", _STAGED)
 @pytest.mark.parametrize("arguments", [["--stage"], ["--seed", "one"], ["--stop-stage", ""], ["--bogus"], ["a", "b"]])
 def test_wrong_options_get_the_usage_and_2(tree: Path, name: str, arguments: list[str]) -> None:
     done = _run(tree, name, *arguments)
@@ -105,7 +112,7 @@ def test_wrong_options_get_the_usage_and_2(tree: Path, name: str, arguments: lis
     assert sorted(path.name for path in tree.iterdir()) == ["recipes"]
 
 
-@pytest.mark.parametrize("name", _RECIPES)
+@pytest.mark.parametrize("name", _STAGED)
 def test_help(tree: Path, name: str) -> None:
     done = _run(tree, name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -219,3 +226,40 @@ def test_yesno_from_the_corpus_to_the_report(tree: Path, tmp_path: Path) -> None
     relative = _run(tree, "yesno", *small, "--seed", 3, cwd=tmp_path, ASR_CORPORA="corpora")
     assert relative.returncode == 0
     assert _done(relative.stdout) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: Path) -> None:
+    corpora = tmp_path / "corpora"
+    corpora.mkdir()
+    (corpora / "free-spoken-digit-dataset").symlink_to(corpus_folder("free-spoken-digit-dataset"))
+    small = ["encoder.hidden=8", "encoder.layers=1", "train.epochs=1", "augment.speeds=[1.0]"]
+    script = "fsdd/connected.sh"
+    done = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert _begun(done.stdout) == list(range(1, 13))
+    data, exp = tree / "data" / "fsdd-connected-without-theo", tree / "exp" / "fsdd-without-theo-connected" / "seed1"
+    test = read_manifest(data / "test.jsonl")
+    assert {one.speaker for one in test} == {"theo"}
+    assert all(3 <= len(one.text.split()) <= 7 for one in test)
+    result = json.loads((exp / "decode" / "test-lm" / "result.json").read_text())
+    assert (result["system"], result["words"]) == ("beam+2gram", sum(len(one.text.split()) for one in test))
+    assert result["against_wer"] == json.loads((exp / "decode" / "test" / "result.json").read_text())["wer"]
+    again = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
+    assert _done(again.stdout) == list(range(1, 13))
+
+
+def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
+    words, out = tmp_path / "dictionary", tmp_path / "out.txt"
+    words.write_text(";;; comment\nZOE  Z OW1 IY0\nABE  EY1 B\nABE(2)  AE1 B\nO'ER  AO1 R\nAT  AE1 T\nABE\n")
+    subprocess.run(["bash", ROOT / "recipes" / "an4" / "spell.sh", words, out], check=True)
+    assert [line.split() for line in out.read_text().splitlines()] == [["A", "B", "E"], ["Z", "O", "E"]]
+
+
+def test_every_200th_line_is_held_out(tmp_path: Path) -> None:
+    text, train, dev = (tmp_path / name for name in ("text", "train", "dev"))
+    lines = [f"LINE {number}" for number in range(1, 1001)]
+    text.write_text("\n".join(lines) + "\n")
+    subprocess.run(["bash", ROOT / "recipes" / "librispeech" / "hold_out.sh", text, train, dev], check=True)
+    assert dev.read_text().splitlines() == [f"LINE {number}" for number in (200, 400, 600, 800, 1000)]
+    assert train.read_text().splitlines() == [line for line in lines if int(line.split()[1]) % 200]
