@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -35,13 +36,18 @@ def _describe_audio(utterances: list[Utterance], failed: dict[str, str]) -> str 
 def hypothesis_lines(
     utterances: list[Utterance], hypotheses: dict[str, Hypothesis], failed: dict[str, str]
 ) -> list[dict[str, object]]:
-    """One JSON object an utterance, in the manifest's order: what was recognised, or why nothing was."""
-    return [
-        {"id": one.id, **asdict(hypotheses[one.id])}
-        if one.id in hypotheses
-        else {"id": one.id, "error": failed[one.id]}
-        for one in utterances
-    ]
+    """One JSON object an utterance, in the manifest's order: what was recognised, or why nothing was.
+
+    JSON has no infinity: the score of what a lexicon forced upon frames that rule it out is None.
+    """
+    lines: list[dict[str, object]] = []
+    for one in utterances:
+        if one.id not in hypotheses:
+            lines.append({"id": one.id, "error": failed[one.id]})
+            continue
+        fields = asdict(hypotheses[one.id])
+        lines.append({"id": one.id, **fields, "score": fields["score"] if math.isfinite(fields["score"]) else None})
+    return lines
 
 
 def decode_to_folder(
