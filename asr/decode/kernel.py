@@ -72,18 +72,26 @@ def _add(a, b):  # type: ignore[no-untyped-def]
     return a + math.log1p(math.exp(b - a))
 
 
-@kernel
-def _best_tokens(row, blank, limit, threshold, tokens):  # type: ignore[no-untyped-def]
-    """Fills ``tokens`` with what a frame tries, the best first (of equals the lower number), and returns how many."""
+@inlined
+def highest(row):  # type: ignore[no-untyped-def]
+    """The greatest number of a row that holds one."""
     best = row[0]
     for token in range(1, len(row)):
         if row[token] > best:
             best = row[token]
-    least = best - threshold
+    return best
+
+
+@inlined
+def best_tokens(row, blank, limit, least, impossible, tokens):  # type: ignore[no-untyped-def]
+    """Fills ``tokens`` with what a frame tries, the best first (of equals the lower number), and returns how many.
+
+    What is below ``least``, or equal to ``impossible``, is not tried.
+    """
     count = 0
     for token in range(len(row)):
         value = row[token]
-        if value < least or token == blank or value == -np.inf:
+        if value < least or token == blank or value == impossible:
             continue
         if count == limit:
             if value <= row[tokens[count - 1]]:
@@ -308,7 +316,8 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
                 full = min(full, keys[entry])
         bar = max(full, best - settings.beam_threshold)
         count, serial = np.int64(0), np.int64(beam)  # a constant's type would compile `_settle` twice
-        tried = _best_tokens(row, settings.blank, settings.token_limit, settings.token_threshold, work.tokens)
+        worth = highest(row) - settings.token_threshold
+        tried = best_tokens(row, settings.blank, settings.token_limit, worth, -np.inf, work.tokens)
         for entry in range(size):
             node = np.int64(entries[entry])
             last = ints[node, TOKEN]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.compiled import inlined, kernel, making_kernel
-from asr.decode.kernel import keep_best
+from asr.decode.kernel import best_tokens, highest, keep_best
 
 MOST_THRESHOLD = 100.0  # the greatest beam threshold that masses on one scale can hold [nats]
 LEAST_SKIP = 1e-6  # the least probability of a blank to skip frames by, for the same reason
@@ -68,32 +68,6 @@ class _Work(NamedTuple):
     picked: np.ndarray
     made: np.ndarray
     kept: np.ndarray
-
-
-@inlined
-def _best_tokens(row, blank, limit, ratio, tokens):  # type: ignore[no-untyped-def]
-    """Fills ``tokens`` with what a frame tries, the best first (of equals the lower number), and returns how many."""
-    best = row[0]
-    for token in range(1, len(row)):
-        if row[token] > best:
-            best = row[token]
-    least = best * ratio
-    count = 0
-    for token in range(len(row)):
-        value = row[token]
-        if value < least or token == blank or value == 0.0:
-            continue
-        if count == limit:
-            if value <= row[tokens[count - 1]]:
-                continue
-            count -= 1
-        place = count
-        while place > 0 and row[tokens[place - 1]] < value:
-            tokens[place] = tokens[place - 1]
-            place -= 1
-        tokens[place] = token
-        count += 1
-    return count
 
 
 @inlined
@@ -258,7 +232,7 @@ def _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ra
             count = 0
             # Where the blank leaves too little for any other token, there is no need to look at them.
             if sums[frame] - silent + _ROUNDING >= silent * token_ratio:
-                tried = _best_tokens(row, blank, token_limit, token_ratio, tokens)
+                tried = best_tokens(row, blank, token_limit, highest(row) * token_ratio, 0.0, tokens)
                 # What is no better than the bar cannot survive: the worst entry where the beam is full of them.
                 full = least if size == beam else 0.0
                 bar = max(full, best * beam_ratio)

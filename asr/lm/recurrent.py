@@ -16,15 +16,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from asr.config import Strict, read_yaml, to_yaml
 from asr.errors import AsrError, UsageError
 from asr.files import replacing, sha256, write_text
 from asr.lm.units import EDGE, Units
-from asr.model.acoustic import check_sums
+from asr.model.acoustic import check_sums, load_weights
 from asr.model.recurrent import UnidirectionalStack
 from asr.tokens import load_tokenizer
 
@@ -275,16 +274,5 @@ def load_recurrent(folder: Path) -> RecurrentLm:
     config = recurrent_config(fields["recurrent"], str(path))
     units = Units(load_tokenizer(folder, fields["tokens"]))
     model = RecurrentModel(config, len(units))
-    weights = folder / "model.safetensors"
-    try:
-        model.load_state_dict(load(weights.read_bytes()))
-    except OSError as error:
-        raise AsrError(f"{weights}: could not be read ({error.strerror})") from error
-    except SafetensorError as error:
-        raise AsrError(f"{weights}: not a safetensors file ({error})") from error
-    except RuntimeError as error:
-        raise AsrError(f"{weights}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            raise AsrError(f"{weights}: {name} holds values that are not finite; train it again")
+    load_weights(model, folder / "model.safetensors")
     return RecurrentLm(model.eval(), units, fields["trained"], digest)

@@ -140,6 +140,25 @@ def check_sums(folder: Path) -> str:
     return sha256(sums)
 
 
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fills a module with the weights of a safetensors file.
+
+    Raises:
+        AsrError: the file cannot be read, does not fit the module, or holds values that are not finite.
+    """
+    try:
+        module.load_state_dict(load(path.read_bytes()))
+    except OSError as error:
+        raise AsrError(f"{path}: could not be read ({error.strerror})") from error
+    except SafetensorError as error:
+        raise AsrError(f"{path}: not a safetensors file ({error})") from error
+    except RuntimeError as error:
+        raise AsrError(f"{path}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
+    for name, tensor in module.state_dict().items():
+        if not tensor.isfinite().all():
+            raise AsrError(f"{path}: {name} holds values that are not finite; train it again")
+
+
 def load_model(folder: Path) -> Recogniser:
     """Loads a model folder, after checking every file against its checksum.
 
@@ -152,16 +171,5 @@ def load_model(folder: Path) -> Recogniser:
     config = parse_config(fields, str(folder / "config.yaml"))
     tokenizer = load_tokenizer(folder, config.tokens.kind)
     model = AcousticModel(config, len(tokenizer))
-    weights = folder / "model.safetensors"
-    try:
-        model.load_state_dict(load(weights.read_bytes()))
-    except OSError as error:
-        raise AsrError(f"{weights}: could not be read ({error.strerror})") from error
-    except SafetensorError as error:
-        raise AsrError(f"{weights}: not a safetensors file ({error})") from error
-    except RuntimeError as error:
-        raise AsrError(f"{weights}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            raise AsrError(f"{weights}: {name} holds values that are not finite; train it again")
+    load_weights(model, folder / "model.safetensors")
     return Recogniser(model.eval(), tokenizer, trained, digest)
