@@ -78,7 +78,8 @@ class Tokenizer:
         """Groups token ids into words: each word with the positions in ``ids`` of the tokens that spell it."""
         if self.kind == "word":
             return [(self.symbols[token], [position]) for position, token in enumerate(ids)]
-        words: list[tuple[str, list[int]]] = []
+        spellings: list[str] = []
+        groups: list[list[int]] = []
         begin = True
         for position, token in enumerate(ids):
             symbol = self.symbols[token]
@@ -91,12 +92,13 @@ class Tokenizer:
             if not spelling:
                 continue
             if begin:
-                words.append((spelling, [position]))
+                spellings.append(spelling)
+                groups.append([position])
             else:
-                word, positions = words[-1]
-                words[-1] = (word + spelling, [*positions, position])
+                spellings[-1] += spelling
+                groups[-1].append(position)
             begin = False
-        return words
+        return list(zip(spellings, groups, strict=True))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text that token ids spell: words separated by single spaces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +13,20 @@ from typing import Any
 import numpy as np
 
 from asr.decode.arrays import SPACE, character_numbers, lexicon_trie, tables_of, token_ids, units_of, vocabulary_trie
-from asr.decode.ending import spelled
+from asr.decode.found import Found, new_found
 from asr.decode.fusion import NONE, Automaton, Fusion, Settings
 from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
 from asr.decode.hypothesis import check_log_probs
 from asr.decode.kernel import search
 from asr.decode.lexicon import Lexicon
 from asr.decode.plain import LEAST_SKIP, MOST_THRESHOLD, search_plain
-from asr.decode.work import CLOSED, DEAD, Closed, Work, grown, new_work
+from asr.decode.work import Closed, Work, new_closed, new_work, with_more_nodes
 from asr.errors import UsageError
 from asr.lm.ngram import NgramModel
 from asr.tokens import Tokenizer
 
-_ROOM = 1 << 14  # prefixes that an utterance's first arrays have room for
+_ROOM = 1 << 14  # prefixes that the first arrays have room for
+_PART = 4000  # frames searched in one call, at most about
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Candidate:
 
 
 class BeamDecoder:
-    """A prefix beam search made ready for one model; it holds no state between utterances, so threads may share it.
+    """A prefix beam search made ready for one model; threads may share it.
 
     Without a lexicon, any sequence of tokens can come out. A word model is asked where a word ends (``<space>``, or
     the next token that begins with ``▁``) and at the utterance's end; a word outside its vocabulary is charged
@@ -180,11 +182,12 @@ class BeamDecoder:
         )
         self._fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, tables_of(lm))
         self._homophones = int(np.diff(trie.first_word).max()) if lexicon is not None else 1
+        self._spare: list[tuple[Work, Closed]] = []  # arrays that no thread is working in
 
     def with_options(self, options: BeamOptions) -> BeamDecoder:
         """The same decoder with other options; what it was made ready with is shared."""
         other = copy.copy(self)
-        other.options = options
+        other.options, other._spare = options, []
         settings = _settings(options, self._modes, self._fusion.hot, len(self.tokenizer.symbols))
         other._fusion = self._fusion._replace(settings=settings)
         return other
@@ -201,30 +204,7 @@ class BeamDecoder:
         Raises:
             ValueError: not log-probabilities of that shape.
         """
-        probabilities, sums = check_log_probs(log_probs, self.blank)
-        if log_probs.shape[1] != len(self.tokenizer.symbols):
-            raise ValueError(
-                f"log-probs of shape {log_probs.shape} do not fit a model of {len(self.tokenizer.symbols)} tokens"
-            )
-        if self._sound_alone:
-            return self._sounds(probabilities, sums)
-        rows = np.ascontiguousarray(log_probs, np.float64)
-        beam, hot = self.options.beam, self._fusion.settings.hot_start
-        work = new_work(
-            beam,
-            rows.shape[1],
-            min(len(rows) * beam, _ROOM) + beam + 1,
-            self._lm_start,
-            float(self._fusion.hot.credit[hot]),
-            hot,
-        )
-        most = beam * self._homophones
-        closed = Closed(np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, 3)))
-        frame = search(rows, 0, work, self._fusion, self._space, closed)
-        while frame < len(rows):
-            work = grown(work)
-            frame = search(rows, frame, work, self._fusion, self._space, closed)
-        return self._candidates(work, closed, len(rows))
+        return self._decode([log_probs])[0]
 
     def decode_batch(self, log_probs: Sequence[np.ndarray], threads: int) -> list[list[Candidate]]:
         """Decodes utterances in parallel; the same as `decode` for each of them, in the same order.
@@ -241,8 +221,71 @@ class BeamDecoder:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # An utterance without frames: so that no two threads wait for the same compilation.
         self.decode(np.zeros((0, len(self.tokenizer.symbols))))
+        parts = [list(log_probs[begin:end]) for begin, end in _parts([len(one) for one in log_probs], threads)]
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self.decode, log_probs))
+            return [candidates for part in pool.map(self._decode, parts) for candidates in part]
+
+    def _check_shape(self, log_probs: np.ndarray) -> None:
+        shape = log_probs.shape if isinstance(log_probs, np.ndarray) else ()
+        if len(shape) != 2 or shape[1] != len(self.tokenizer.symbols):
+            check_log_probs(log_probs, self.blank)  # says it, if it is anything but the model's tokens
+            raise ValueError(f"log-probs of shape {shape} do not fit a model of {len(self.tokenizer.symbols)} tokens")
+
+    def _decode(self, log_probs: Sequence[np.ndarray]) -> list[list[Candidate]]:
+        """Decodes utterances in one call of the compiled search, which takes less time than calling it for each."""
+        for one in log_probs:
+            self._check_shape(one)
+        rows = log_probs[0] if len(log_probs) == 1 else np.concatenate(log_probs)
+        try:
+            probabilities, sums = check_log_probs(rows, self.blank)
+        except ValueError:
+            for one in log_probs:  # says it of the one that it is true of
+                check_log_probs(one, self.blank)
+            raise
+        lengths = [len(one) for one in log_probs]
+        firsts = [0, *itertools.accumulate(lengths)]
+        bounds = np.array(firsts)
+        ends = self.options.beam * self._homophones  # prefixes that can end with the utterance
+        most = ends if self.lexicon is not None else min(self.options.nbest, ends)  # a lexicon's are summed by words
+        found = new_found(len(log_probs), most, len(rows), words=not self._sound_alone)
+        if self._sound_alone:
+            self._search_sounds(probabilities, sums, bounds, found)
+        else:
+            self._search(np.ascontiguousarray(rows, np.float64), bounds, max(lengths), found)
+        return [self._candidates(found, one, firsts[one], lengths[one]) for one in range(len(log_probs))]
+
+    def _search(self, rows: np.ndarray, bounds: np.ndarray, longest: int, found: Found) -> None:
+        """Fills ``found`` by the general search; ``longest``: frames of an utterance."""
+        beam, ends = self.options.beam, self.options.beam * self._homophones
+        try:
+            work, closed = self._spare.pop()
+        except IndexError:
+            work = new_work(beam, rows.shape[1], min(longest * beam, _ROOM) + beam + 1)
+            closed = new_closed(ends)
+        rank = float(self._fusion.hot.credit[self._fusion.settings.hot_start])
+        done = 0
+        while True:
+            done = search(rows, bounds, done, work, self._fusion, self._space, self._lm_start, rank, closed, found)
+            if done == len(bounds) - 1:
+                break
+            work = with_more_nodes(work)
+        self._spare.append((work, closed))
+
+    def _search_sounds(self, probabilities: np.ndarray, sums: np.ndarray, bounds: np.ndarray, found: Found) -> None:
+        """Fills ``found`` by `search_plain`; see `check_log_probs` for the first two."""
+        options = self.options
+        search_plain(
+            probabilities,
+            sums,
+            bounds,
+            self.blank,
+            options.beam,
+            self._fusion.settings.token_limit,
+            math.exp(-options.token_threshold),
+            math.exp(-options.beam_threshold),
+            options.blank_skip if options.blank_skip < 1 else math.inf,
+            found,
+        )
 
     @property
     def _sound_alone(self) -> bool:
@@ -254,59 +297,36 @@ class BeamDecoder:
             and options.blank_skip >= LEAST_SKIP
         )
 
-    def _sounds(self, probabilities: np.ndarray, sums: np.ndarray) -> list[Candidate]:
-        """The candidates of a search by nothing but sound; see `check_log_probs` for the arguments."""
-        options = self.options
-        scores, tokens, lengths = search_plain(
-            probabilities,
-            sums,
-            self.blank,
-            options.beam,
-            self._fusion.settings.token_limit,
-            math.exp(-options.token_threshold),
-            math.exp(-options.beam_threshold),
-            options.blank_skip if options.blank_skip < 1 else math.inf,
-            options.nbest,
-        )
+    def _candidates(self, found: Found, utterance: int, first: int, frames: int) -> list[Candidate]:
+        """The prefixes of one utterance, ranked; with a lexicon, those of equal words summed."""
+        values, sizes = found.values[utterance].tolist(), found.sizes[utterance].tolist()
+        begins = [found.values.shape[1] * first + place * frames for place in range(found.counts[utterance])]
         candidates = []
-        for score, row, length in zip(scores.tolist(), tokens.tolist(), lengths.tolist(), strict=True):
-            ids = row[:length]
-            found = self.tokenizer.words(ids)
-            words, groups = [word for word, _ in found], [positions for _, positions in found]
-            candidates.append(Candidate(ids, words, groups, score, 0.0, score))
-        return sorted(candidates, key=lambda one: (-one.total, one.tokens))
-
-    def _candidates(self, work: Work, closed: Closed, frames: int) -> list[Candidate]:
-        """The closed prefixes of a finished search, ranked; with a lexicon, those of equal words summed."""
-        nodes, ends, values = (array[: work.counts[CLOSED]] for array in closed)
-        if work.counts[DEAD]:
-            values[:, [0, 2]] = -math.inf
-        places = np.argsort(-values[:, 2], kind="stable")
         if self.lexicon is None:
-            places = places[: self.options.nbest]
-        nodes, ends, values = nodes[places], ends[places], values[places]
-        tokens, labels, lengths, spoken, counts = spelled(work.ints, nodes, ends, frames)
-        if self.lexicon is None:
-            gains = dict.fromkeys(range(len(places)), 0.0)
+            for begin, (acoustic, lm, total), (size, _) in zip(begins, values, sizes, strict=False):
+                ids = found.tokens[begin : begin + size].tolist()
+                written = self.tokenizer.words(ids)
+                words, groups = [word for word, _ in written], [positions for _, positions in written]
+                candidates.append(Candidate(ids, words, groups, acoustic, lm, total))
         else:
-            gains = _summed(tokens, lengths, spoken, counts, values[:, 2].tolist())
-            if len(gains) > self.options.nbest:
-                totals = sorted((values[place, 2] + gain for place, gain in gains.items()), reverse=True)
-                least = totals[self.options.nbest - 1]
-                gains = {place: gain for place, gain in gains.items() if values[place, 2] + gain >= least}
-        candidates = []
-        for place, gain in gains.items():
-            ids = tokens[place, : lengths[place]].tolist()
-            acoustic, lm, total = values[place].tolist()
-            if self.lexicon is None:
-                found = self.tokenizer.words(ids)
-                words, groups = [word for word, _ in found], [positions for _, positions in found]
-            else:
-                words = [self.lexicon.words[label] for label in spoken[place, : counts[place]].tolist()]
-                groups = self._groups(ids, labels[place, : lengths[place]].tolist(), len(words))
-            candidates.append(Candidate(ids, words, groups, acoustic + gain, lm, total + gain))
-        ranked = sorted(candidates, key=lambda one: (-one.total, one.tokens, one.words))
-        return ranked[: self.options.nbest]
+            tokens = [found.tokens[begin : begin + size] for begin, (size, _) in zip(begins, sizes, strict=False)]
+            spoken = [found.words[begin : begin + size] for begin, (_, size) in zip(begins, sizes, strict=False)]
+            for place, gain in self._best(_summed(tokens, spoken, [total for _, _, total in values[: len(begins)]])):
+                ids = tokens[place].tolist()
+                words = [self.lexicon.words[label] for label in spoken[place].tolist()]
+                labels = found.labels[begins[place] : begins[place] + len(ids)].tolist()
+                acoustic, lm, total = values[place]
+                groups = self._groups(ids, labels, len(words))
+                candidates.append(Candidate(ids, words, groups, acoustic + gain, lm, total + gain))
+        candidates.sort(key=lambda one: (-one.total, one.tokens, one.words))
+        return candidates[: self.options.nbest]
+
+    def _best(self, sums: dict[int, tuple[float, float]]) -> list[tuple[int, float]]:
+        """(place, gain) of what can be among the ``nbest``, equals of the last included; see `_summed`."""
+        if len(sums) > self.options.nbest:
+            least = sorted((total for total, _ in sums.values()), reverse=True)[self.options.nbest - 1]
+            return [(place, gain) for place, (total, gain) in sums.items() if total >= least]
+        return [(place, gain) for place, (_, gain) in sums.items()]
 
     def _groups(self, ids: list[int], labels: list[int], words: int) -> list[list[int]]:
         """The positions of each word's tokens."""
@@ -319,29 +339,42 @@ class BeamDecoder:
         return groups[:words]
 
 
-def _summed(
-    tokens: np.ndarray, lengths: np.ndarray, spoken: np.ndarray, counts: np.ndarray, totals: list[float]
-) -> dict[int, float]:
-    """For the best prefix of each sequence of words, what the others of the same words add to its score [nats].
+def _parts(lengths: Sequence[int], threads: int) -> list[tuple[int, int]]:
+    """First and behind the last of the utterances that are searched in one call: enough that calling hardly matters,
+    few enough that each thread has several calls to do."""
+    most = min(max(sum(lengths) // (8 * threads), 500), _PART)
+    parts, begin, frames = [], 0, 0
+    for place, length in enumerate(lengths):
+        frames += length
+        if frames >= most or place == len(lengths) - 1:
+            parts.append((begin, place + 1))
+            begin, frames = place + 1, 0
+    return parts
 
-    ``totals`` descend; the arrays are those of `spelled`.
+
+def _summed(tokens: list[np.ndarray], spoken: list[np.ndarray], totals: list[float]) -> dict[int, tuple[float, float]]:
+    """The best prefix of each sequence of words: its score with the others of the same words, and what those add.
+
+    Args:
+        tokens, spoken: the tokens and the words of each prefix.
+        totals: their scores, which descend.
     """
     first: dict[bytes, int] = {}
     seen = set()
-    gains: dict[int, float] = {}
+    sums: dict[int, tuple[float, float]] = {}
     for place, total in enumerate(totals):
-        words = spoken[place, : counts[place]].tobytes()
-        spelling = (words, tokens[place, : lengths[place]].tobytes())
+        words = spoken[place].tobytes()
+        spelling = (words, tokens[place].tobytes())
         if spelling in seen:
             continue  # the same tokens, parted into the same words at other places: the same alignments
         seen.add(spelling)
         best = first.setdefault(words, place)
         if best == place:
-            gains[place] = 0.0
+            sums[place] = total, 0.0
         elif total > -math.inf:
-            sum_so_far = totals[best] + gains[best]
-            gains[best] = float(np.logaddexp(sum_so_far, total)) - totals[best]
-    return gains
+            more = float(np.logaddexp(sums[best][0], total))
+            sums[best] = more, more - totals[best]
+    return sums
 
 
 def _settings(options: BeamOptions, modes: dict[str, Any], hot: Automaton, tokens: int) -> Settings:

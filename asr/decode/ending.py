@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from asr.compiled import inlined, making_kernel
+from asr.compiled import inlined, kernel
+from asr.decode.found import ACOUSTIC, LM_SCORE, TOTAL, note, rank
 from asr.decode.fusion import (
     HOT,
     LABEL,
@@ -69,37 +70,31 @@ def close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
     counts[CLOSED] = count
 
 
-@making_kernel
-def spelled(ints, nodes, ends, longest):  # type: ignore[no-untyped-def]
-    """What closed prefixes spell.
-
-    Args:
-        ints: the nodes.
-        nodes, ends: int32, shape (E,): as in `asr.decode.work.Closed`.
-        longest: no prefix has more tokens.
-
-    Returns:
-        Tokens and labels, int32, shape (E, longest), from the left: of each token the word that ends with it, or
-        `NONE`; how many tokens there are; words, int32, shape (E, longest + 1), ``ends`` included; how many words.
-    """
-    tokens = np.empty((len(nodes), longest), np.int32)
-    labels = np.empty((len(nodes), longest), np.int32)
-    words = np.empty((len(nodes), longest + 1), np.int32)
-    lengths, counts = np.zeros(len(nodes), np.int64), np.zeros(len(nodes), np.int64)
-    for place in range(len(nodes)):
-        node = nodes[place]
+@kernel
+def write_out(ints, closed, count, found, utterance, first, frames):  # type: ignore[no-untyped-def]
+    """Writes down the best of ``count`` closed prefixes, and what they spell."""
+    most = found.values.shape[1]
+    kept = rank(closed.values[:, TOTAL], count, most, closed.order)
+    for place in range(kept):
+        chosen = closed.order[place]
+        start = most * first + place * frames
+        length = 0
+        node = np.int64(closed.nodes[chosen])
         while ints[node, PARENT] != NONE:
-            lengths[place] += 1
-            node = ints[node, PARENT]
-        node = nodes[place]
-        for position in range(lengths[place] - 1, -1, -1):
-            tokens[place, position], labels[place, position] = ints[node, TOKEN], ints[node, LABEL]
-            node = ints[node, PARENT]
-        for position in range(lengths[place]):
-            if labels[place, position] != NONE:
-                words[place, counts[place]] = labels[place, position]
-                counts[place] += 1
-        if ends[place] != NONE:
-            words[place, counts[place]] = ends[place]
-            counts[place] += 1
-    return tokens, labels, lengths, words, counts
+            length += 1
+            node = np.int64(ints[node, PARENT])
+        node = np.int64(closed.nodes[chosen])
+        for position in range(start + length - 1, start - 1, -1):
+            found.tokens[position], found.labels[position] = ints[node, TOKEN], ints[node, LABEL]
+            node = np.int64(ints[node, PARENT])
+        words = 0
+        for position in range(start, start + length):
+            if found.labels[position] != NONE:
+                found.words[start + words] = found.labels[position]
+                words += 1
+        if closed.labels[chosen] != NONE:
+            found.words[start + words] = closed.labels[chosen]  # it has tokens that no label stands at: there is room
+            words += 1
+        values = closed.values[chosen]
+        note(found, utterance, place, values[ACOUSTIC], values[LM_SCORE], values[TOTAL], length, words)
+    found.counts[utterance] = kept

@@ -17,7 +17,8 @@ import math
 import numpy as np
 
 from asr.compiled import inlined, kernel
-from asr.decode.ending import close_all
+from asr.decode.ending import close_all, write_out
+from asr.decode.found import ACOUSTIC, TOTAL
 from asr.decode.fusion import (
     AFTER,
     CHILD,
@@ -43,6 +44,7 @@ from asr.decode.work import (
     ADDED,
     ADDED_LABEL,
     BLANK_MASS,
+    CLOSED,
     DEAD,
     ENTRIES,
     ENTRY,
@@ -57,6 +59,7 @@ from asr.decode.work import (
     TO_SCORE,
     TO_STATE,
     TOKEN_MASS,
+    restart,
 )
 
 _LOST = 40.0  # e^-40 beside 1 is below what float64 resolves
@@ -274,28 +277,17 @@ def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys
 
 
 @kernel
-def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-untyped-def]
-    """Carries the beam on from ``frame`` and, after the last frame, closes what can end there.
-
-    Args:
-        log_probs: float64, shape (S, V).
-        frame: the first that has not been searched.
-        work: the search so far.
-        fusion: what scores a prefix besides its sound.
-        space: with a lexicon, the token that ends its words and else writes nothing; NONE: there is none.
-        closed: to be filled.
-
-    Returns:
-        The frame that it stopped before: S, or an earlier one if there is no room for more nodes (see `grown`).
-    """
+def _carry(log_probs, work, fusion, space):  # type: ignore[no-untyped-def]
+    """Carries the beam from the first frame to the last; returns whether there was room for all nodes."""
     settings, trie = fusion.settings, fusion.trie
     counts, ints, floats, entries, keys, order = (
         work.counts, work.ints, work.floats, work.entries, work.keys, work.order,
     )  # fmt: skip
     beam, room = len(entries), len(order)
-    while frame < len(log_probs) and counts[NODES] + beam <= len(ints):
+    for frame in range(len(log_probs)):
+        if counts[NODES] + beam > len(ints):
+            return False
         row = log_probs[frame]
-        frame += 1
         size = counts[ENTRIES]
         masses, fresh = work.masses[counts[SIDE]], work.masses[1 - counts[SIDE]]
 
@@ -373,6 +365,36 @@ def search(log_probs, frame, work, fusion, space, closed):  # type: ignore[no-un
             work.made, work.scored,
         )  # fmt: skip
         counts[SIDE] = 1 - counts[SIDE]
-    if frame == len(log_probs):
+    return True
+
+
+@kernel
+def search(log_probs, bounds, done, work, fusion, space, state, rank, closed, found):  # type: ignore[no-untyped-def]
+    """Searches utterances that stand one behind the other.
+
+    Args:
+        log_probs: float64, shape (frames, V).
+        bounds: int64, shape (U + 1,): utterance u has the frames ``bounds[u]`` to ``bounds[u + 1] - 1``.
+        done: utterances that are done already.
+        work: arrays to work in.
+        fusion: what scores a prefix besides its sound.
+        space: with a lexicon, the token that ends its words and else writes nothing; NONE: there is none.
+        state: of the language model before the first word.
+        rank: score of the empty prefix.
+        closed: arrays to work in.
+        found: to be filled.
+
+    Returns:
+        How many are done now: U, or fewer if ``work`` has no room for the next one's nodes.
+    """
+    for utterance in range(done, len(bounds) - 1):
+        first, behind = bounds[utterance], bounds[utterance + 1]
+        restart(work, state, rank, fusion.settings.hot_start)
+        if not _carry(log_probs[first:behind], work, fusion, space):
+            return utterance
         close_all(work, fusion, space, closed)
-    return frame
+        if work.counts[DEAD]:
+            for place in range(work.counts[CLOSED]):
+                closed.values[place, ACOUSTIC] = closed.values[place, TOTAL] = -np.inf
+        write_out(work.ints, closed, work.counts[CLOSED], found, utterance, first, behind - first)
+    return len(bounds) - 1

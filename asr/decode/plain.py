@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.compiled import inlined, kernel, making_kernel
+from asr.decode.found import note, rank
 from asr.decode.kernel import best_tokens, highest, keep_best
 
 MOST_THRESHOLD = 100.0  # the greatest beam threshold that masses on one scale can hold [nats]
@@ -27,17 +28,18 @@ _ROUNDING = 1e-9  # more than the error of a row's sum
 _NONE = -1
 # Columns of a node: the prefix without its last token, that token, the list of its extensions, its place in the beam.
 _PARENT, _TOKEN, _CHILD, _SIBLING, _SLOT = range(5)
+_NODE = 5
 # Columns of an entry's masses: what ends in either, in blank, in its last token; always 0, to add without a question.
 _MASS, _QUIET, _SPOKEN, _ZERO = range(4)
-# Counters: entries of the beam, nodes, which half of ``masses`` is the present beam's.
-_SIZE, _USED, _SIDE = range(3)
+# Counters: entries of the beam, which half of ``masses`` is the present beam's.
+_SIZE, _SIDE = range(2)
 
 
 class _Work(NamedTuple):
     """The arrays of one search over a beam of B, with room for C candidates besides the beam.
 
     Attributes:
-        counts: int64, shape (3,): the counters above.
+        counts: int64, shape (2,): the counters above.
         scale: float64, shape (1,): ln of what all masses are to be multiplied by.
         entries, last, shorter: uint32, shape (B,): each entry's node, its last token, the entry that it extends.
         child, following: int32, shape (B,): an entry that extends this one by a token, and the next that does.
@@ -167,56 +169,24 @@ def _choose(size, count, beam, bar, nodes, entries, fresh, keys, serials, order,
     return several, end
 
 
-@inlined
-def _ranked(masses, size, nbest):  # type: ignore[no-untyped-def]
-    """The entries of the ``nbest`` greatest masses, the greatest first (insertion sort)."""
-    best = np.empty(nbest, np.int64)
-    count = 0
-    for entry in range(size):
-        if count == nbest:
-            if masses[entry, _MASS] <= masses[best[count - 1], _MASS]:
-                continue
-            count -= 1
-        place = count
-        while place > 0 and masses[best[place - 1], _MASS] < masses[entry, _MASS]:
-            best[place] = best[place - 1]
-            place -= 1
-        best[place] = entry
-        count += 1
-    return best
-
-
-@inlined
-def _spelled(nodes, entries, chosen):  # type: ignore[no-untyped-def]
-    """The tokens of each chosen entry, int32, shape (E, longest), from the left, and how many each has."""
-    lengths = np.zeros(len(chosen), np.int64)
-    longest = 0
-    for place in range(len(chosen)):
-        node = entries[chosen[place]]
-        while nodes[node, _PARENT] != _NONE:
-            lengths[place] += 1
-            node = nodes[node, _PARENT]
-        longest = max(longest, lengths[place])
-    tokens = np.empty((len(chosen), longest), np.int32)
-    for place in range(len(chosen)):
-        node = entries[chosen[place]]
-        for position in range(lengths[place] - 1, -1, -1):
-            tokens[place, position] = nodes[node, _TOKEN]
-            node = nodes[node, _PARENT]
-    return tokens, lengths
-
-
 @kernel
-def _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip):  # type: ignore[no-untyped-def] # fmt: skip
-    """Carries the beam on from ``frame``; returns the frame it stopped before: S, or where ``nodes`` lacks room."""
+def _carry(probabilities, sums, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip):  # type: ignore[no-untyped-def] # fmt: skip
+    """Carries the empty prefix from the first frame to the last; returns whether ``nodes`` had room for all."""
     entries, last, shorter, child, following, column = (
         work.entries, work.last, work.shorter, work.child, work.following, work.column,
     )  # fmt: skip
     tokens, keys, serials, order, made = work.tokens, work.keys, work.serials, work.order, work.made
     beam, room = len(entries), len(order)
-    size, used, side, scale = work.counts[_SIZE], work.counts[_USED], work.counts[_SIDE], work.scale[0]
+    size, used, side, scale = 1, 1, 0, 0.0
+    for one in range(_NODE):
+        nodes[0, one] = _NONE
+    entries[0], last[0], shorter[0], column[0], child[0] = 0, blank, 0, _ZERO, _NONE
+    for one in range(4):
+        work.masses[0, 0, one] = 1.0 if one <= _QUIET else 0.0
 
-    while frame < len(probabilities) and used + beam <= len(nodes):
+    for frame in range(len(probabilities)):
+        if used + beam > len(nodes):
+            return False
         row = probabilities[frame]
         silent = row[blank]
         masses, fresh = work.masses[side], work.masses[1 - side]
@@ -280,35 +250,53 @@ def _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ra
                 for one in range(3):
                     work.masses[side, entry, one] /= best
             scale += math.log(best)
-        frame += 1
-    work.counts[_SIZE], work.counts[_USED], work.counts[_SIDE], work.scale[0] = size, used, side, scale
-    return frame
+    work.counts[_SIZE], work.counts[_SIDE], work.scale[0] = size, side, scale
+    return True
+
+
+@kernel
+def _write_out(nodes, work, bounds, utterance, found):  # type: ignore[no-untyped-def]
+    """Writes down the best prefixes and what they spell."""
+    most, first = found.values.shape[1], bounds[utterance]
+    masses = work.masses[work.counts[_SIDE]]
+    found.counts[utterance] = rank(masses[:, _MASS], work.counts[_SIZE], most, work.picked)
+    for place in range(found.counts[utterance]):
+        entry = work.picked[place]
+        start = most * first + place * (bounds[utterance + 1] - first)
+        length = 0
+        node = np.int64(work.entries[entry])
+        while nodes[node, _PARENT] != _NONE:
+            length += 1
+            node = np.int64(nodes[node, _PARENT])
+        node = np.int64(work.entries[entry])
+        for position in range(start + length - 1, start - 1, -1):
+            found.tokens[position] = nodes[node, _TOKEN]
+            node = np.int64(nodes[node, _PARENT])
+        score = work.scale[0] + math.log(masses[entry, _MASS])
+        note(found, utterance, place, score, 0.0, score, length, 0)
 
 
 @making_kernel
-def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, beam_ratio, skip, nbest):  # type: ignore[no-untyped-def] # fmt: skip
-    """Decodes one utterance.
+def search_plain(probabilities, sums, bounds, blank, beam, token_limit, token_ratio, beam_ratio, skip, found):  # type: ignore[no-untyped-def] # fmt: skip
+    """Searches utterances that stand one behind the other.
 
     Args:
-        probabilities: float64, shape (S, V).
-        sums: float64, shape (S,): of each row.
+        probabilities: float64, shape (frames, V).
+        sums: float64, shape (frames,): of each row.
+        bounds: int64, shape (U + 1,): utterance u has the frames ``bounds[u]`` to ``bounds[u + 1] - 1``.
         blank: index of the blank.
         beam: most prefixes kept from frame to frame.
         token_limit: most tokens tried in a frame.
         token_ratio: tokens of less than this share of the frame's best are not tried.
         beam_ratio: prefixes of less than this share of the best one's mass are not kept; not below exp(−100).
         skip: a frame whose blank has at least this probability is taken for blank at once.
-        nbest: most prefixes returned.
-
-    Returns:
-        ln of the mass of each, float64, shape (E,), the best first; their tokens, int32, shape (E, longest); how many
-        each has, int64, shape (E,).
+        found: to be filled; its words and labels are left alone.
     """
     room = 4 * beam + 64
-    # Entries are unsigned, so that no index is asked whether it counts from the end.
     work = _Work(
-        np.array([1, 1, 0]),
-        np.zeros(1),
+        np.empty(2, np.int64),
+        np.empty(1),
+        # Unsigned, so that no index is asked whether it counts from the end.
         np.empty(beam, np.uint32),
         np.empty(beam, np.uint32),
         np.empty(beam, np.uint32),
@@ -324,26 +312,13 @@ def search_plain(probabilities, sums, blank, beam, token_limit, token_ratio, bea
         np.empty((room, 2), np.int32),
         np.empty(beam, np.uint8),
     )
-    nodes = np.empty((min(len(probabilities) * beam, 2048) + beam + 1, 5), np.int32)
-    for one in range(5):
-        nodes[0, one] = _NONE
-    work.entries[0], work.last[0], work.shorter[0], work.child[0] = 0, blank, 0, _NONE
-    work.masses[0, 0, _MASS], work.masses[0, 0, _QUIET] = 1.0, 1.0
-
-    frame = np.int64(0)
-    while frame < len(probabilities):
-        if work.counts[_USED] + beam > len(nodes):
-            more = np.empty((2 * len(nodes), 5), np.int32)
-            for node in range(len(nodes)):
-                for one in range(5):
-                    more[node, one] = nodes[node, one]
-            nodes = more
-        frame = _carry(probabilities, sums, frame, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip)
-
-    masses = work.masses[work.counts[_SIDE]]
-    chosen = _ranked(masses, work.counts[_SIZE], min(nbest, work.counts[_SIZE]))
-    scores = np.empty(len(chosen))
-    for place in range(len(chosen)):
-        scores[place] = work.scale[0] + math.log(masses[chosen[place], _MASS])
-    spelled, lengths = _spelled(nodes, work.entries, chosen)
-    return scores, spelled, lengths
+    nodes = np.empty((min(len(probabilities) * beam, 2048) + beam + 1, _NODE), np.int32)
+    utterance = 0
+    while utterance < len(bounds) - 1:
+        rows = probabilities[bounds[utterance] : bounds[utterance + 1]]
+        totals = sums[bounds[utterance] : bounds[utterance + 1]]
+        if _carry(rows, totals, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip):
+            _write_out(nodes, work, bounds, utterance, found)
+            utterance += 1
+        else:
+            nodes = np.empty((2 * len(nodes), _NODE), np.int32)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asr.compiled import inlined
 from asr.decode.fusion import HOT, LEX, NODE_FLOATS, NODE_INTS, NONE, RANK, SLOT, STATE
 
 # Columns of an entry's mass, float64: ln of what ends in blank, in the last token, in either.
@@ -60,29 +61,33 @@ class Closed(NamedTuple):
         nodes: int32, shape (E,): the node of each.
         labels: int32, shape (E,): a word that ends with it and has no node; NONE: there is none.
         values: float64, shape (E, 3): acoustic, LM and total score.
+        order: int64, shape (E,): to rank them.
     """
 
     nodes: np.ndarray
     labels: np.ndarray
     values: np.ndarray
+    order: np.ndarray
 
 
-def new_work(beam: int, tokens: int, nodes: int, state: int, rank: float, hot: int) -> Work:
-    """Arrays for one search, with the empty prefix in the beam.
+def new_closed(most: int) -> Closed:
+    """Arrays for so many prefixes."""
+    return Closed(np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, 3)), np.empty(most, np.int64))
+
+
+def new_work(beam: int, tokens: int, nodes: int) -> Work:
+    """Arrays for one search after the other; `restart` begins one.
 
     Args:
         beam: width.
         tokens: V.
-        nodes: room for that many prefixes; `grown` makes more.
-        state: of the language model before the first word.
-        rank: score of the empty prefix.
-        hot: state of the hotwords before the first word.
+        nodes: room for that many prefixes of one utterance.
     """
     room = 4 * beam + 64
     serial = np.arange(beam + room)
-    work = Work(
-        np.array([1, 1, 0, 0, 0]),
-        np.zeros(beam, np.int32),
+    return Work(
+        np.zeros(5, np.int64),
+        np.empty(beam, np.int32),
         np.empty((2, beam, 3)),
         np.empty((nodes, NODE_INTS), np.int32),
         np.empty((nodes, NODE_FLOATS)),
@@ -96,17 +101,29 @@ def new_work(beam: int, tokens: int, nodes: int, state: int, rank: float, hot: i
         np.empty(beam, np.int32),
         np.empty(beam, np.int32),
     )
-    work.ints[0] = NONE
-    work.ints[0, [STATE, LEX, HOT, SLOT]] = state, 0, hot, 0
-    work.floats[0] = 0.0
-    work.floats[0, RANK] = rank
-    work.masses[0, 0] = 0.0, -np.inf, 0.0
-    return work
 
 
-def grown(work: Work) -> Work:
-    """The same search with room for twice as many prefixes."""
+@inlined
+def restart(work, state, rank, hot):  # type: ignore[no-untyped-def]
+    """Puts the empty prefix into the beam, and nothing else.
+
+    ``state``: of the language model before the first word; ``rank``: score of the empty prefix; ``hot``: state of the
+    hotwords before the first word.
+    """
+    counts, ints, floats = work.counts, work.ints, work.floats
+    counts[ENTRIES], counts[NODES], counts[SIDE], counts[DEAD], counts[CLOSED] = 1, 1, 0, 0, 0
+    for column in range(NODE_INTS):
+        ints[0, column] = NONE
+    ints[0, STATE], ints[0, LEX], ints[0, HOT], ints[0, SLOT] = state, 0, hot, 0
+    for column in range(NODE_FLOATS):
+        floats[0, column] = 0.0
+    floats[0, RANK] = rank
+    work.entries[0] = 0
+    work.masses[0, 0, BLANK_MASS], work.masses[0, 0, TOKEN_MASS], work.masses[0, 0, MASS] = 0.0, -np.inf, 0.0
+
+
+def with_more_nodes(work: Work) -> Work:
+    """The same with room for twice as many prefixes."""
     return work._replace(
-        ints=np.concatenate([work.ints, np.empty_like(work.ints)]),
-        floats=np.concatenate([work.floats, np.empty_like(work.floats)]),
+        ints=np.empty((2 * len(work.ints), NODE_INTS), np.int32), floats=np.empty((2 * len(work.floats), NODE_FLOATS))
     )

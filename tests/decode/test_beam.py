@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -372,16 +373,36 @@ def test_the_arrays_grow_with_a_long_utterance(monkeypatch: pytest.MonkeyPatch) 
     assert decoder.decode(log_probs) == at_once
 
 
-def test_threads_change_nothing() -> None:
+@pytest.mark.parametrize("mode", ["sound", "fused", "lexicon"])
+@pytest.mark.parametrize("room", [0, 1 << 14])
+def test_threads_and_company_change_nothing(mode: str, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lm = random_lm("word", ["a", "ab", "ba"], 3, 0)
-    decoder = BeamDecoder(CHARACTERS, 0, BeamOptions(nbest=5), lm, hotwords=[("ab a", 1.0)])
-    rows = [random_log_probs(frames, 4, frames) for frames in range(40)]
+    extra: dict[str, Any] = {
+        "sound": {},
+        "fused": {"lm": lm, "hotwords": [("ab a", 1.0)]},
+        "lexicon": {"lm": lm, "lexicon": Lexicon([("a", ["a"]), ("ab", ["a", "b"]), ("ba", ["b", "a"])])},
+    }[mode]
+    decoder = BeamDecoder(CHARACTERS, 0, BeamOptions(nbest=5), **extra)
+    rows = [random_log_probs(frames, 4, frames) for frames in [*range(40), 0, 3]]
     one_by_one = [decoder.decode(row) for row in rows]
-    assert decoder.decode_batch(rows, threads=4) == one_by_one
+    monkeypatch.setattr("asr.decode.beam._ROOM", room)
+    for part in (1, 50, 4000):
+        monkeypatch.setattr("asr.decode.beam._PART", part)
+        for threads in (1, 4):
+            assert decoder.with_options(decoder.options).decode_batch(rows, threads) == one_by_one
     with ThreadPoolExecutor(4) as pool:
         for again in pool.map(lambda _: [decoder.decode(row) for row in rows], range(4)):
             assert again == one_by_one
     assert decoder.decode_batch([], threads=1) == []
+
+
+def test_the_array_that_is_wrong_among_others_is_told() -> None:
+    decoder = BeamDecoder(CHARACTERS, 0, BeamOptions())
+    good, bad = random_log_probs(5, 4, 0), random_log_probs(7, 4, 1) + 0.1
+    with pytest.raises(ValueError, match=r"of shape \(7, 4\)"):
+        decoder.decode_batch([good, bad, good], threads=2)
+    with pytest.raises(ValueError, match=r"of shape \(3, 5\) do not fit a model of 4 tokens"):
+        decoder.decode_batch([good, random_log_probs(3, 5, 0)], threads=1)
 
 
 def test_no_mode_and_no_kind_of_array_compiles_a_kernel_again() -> None:
