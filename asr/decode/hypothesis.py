@@ -41,6 +41,9 @@ class Hypothesis:
     score: float
 
 
+_LEAST_TOTAL, _MOST_TOTAL = 0.99, 1.01  # of a row's probabilities, which may have been rounded to half precision
+_ROUNDING = 1e-3  # [nats] a log-probability of 1 may be above 0
+
 # Log-probs of some utterances, shape (S, V) each → a hypothesis of each.
 Decoder: TypeAlias = Callable[[Sequence[np.ndarray]], list[Hypothesis]]
 
@@ -59,24 +62,26 @@ def check_log_probs(log_probs: np.ndarray, blank: int) -> tuple[np.ndarray, np.n
         What it worked out: the probabilities, float64, shape (S, V), and the sum of each row, float64, shape (S,).
 
     Raises:
-        ValueError: says what was seen: shape, type, or how far the rows are from summing to one.
+        ValueError: says what was seen: shape, type, or sums of rows that differ from 1 by more than a hundredth.
     """
-    if not isinstance(log_probs, np.ndarray) or log_probs.ndim != 2 or not np.issubdtype(log_probs.dtype, np.floating):
+    if not isinstance(log_probs, np.ndarray) or log_probs.ndim != 2 or log_probs.dtype.kind != "f":
         seen = f"shape {log_probs.shape}, {log_probs.dtype}" if isinstance(log_probs, np.ndarray) else type(log_probs)
         raise ValueError(f"log-probs must be a floating-point array of shape (S, V), this is {seen}")
     if not 0 <= blank < log_probs.shape[1]:
         raise ValueError(f"the blank must be one of the {log_probs.shape[1]} tokens, this is {blank}")
     if len(log_probs) == 0:
         return np.empty(log_probs.shape), np.empty(0)
-    what = f"an array of shape {log_probs.shape}"
-    if not np.maximum.reduce(log_probs, axis=None) <= 1e-3:  # nor is NaN, which passes through a maximum
-        raise ValueError(
-            f"log-probs must be finite or -inf and at most 0, this is {what} whose largest is {log_probs.max()}"
-        )
     # One pass each, by the bare ufuncs: this runs before every search, and the shortest of those take microseconds.
-    probabilities = np.exp(log_probs, dtype=np.float64, order="C")
+    with np.errstate(over="ignore"):
+        probabilities = np.exp(log_probs, dtype=np.float64, order="C")
     totals = np.einsum("sv->s", probabilities)
-    if np.maximum.reduce(totals) > 1.01 or np.minimum.reduce(totals) < 0.99:
+    # A sum of NaN is neither above nor below anything.
+    if not (np.maximum.reduce(totals) <= _MOST_TOTAL and np.minimum.reduce(totals) >= _LEAST_TOTAL):
+        what = f"an array of shape {log_probs.shape}"
+        if not log_probs.max() <= _ROUNDING:
+            raise ValueError(
+                f"log-probs must be finite or -inf and at most 0, this is {what} whose largest is {log_probs.max()}"
+            )
         raise ValueError(
             f"each frame's probabilities must sum to 1, this is {what} with sums of {totals.min():.3g} to "
             f"{totals.max():.3g}"
