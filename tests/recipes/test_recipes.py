@@ -202,7 +202,8 @@ def test_a_killed_run_goes_on(tree: Path, recordings: Path) -> None:
     with subprocess.Popen(
         call, cwd=tree, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        while process.poll() is None and not history.exists():
+        # The history is written a moment before the state that a run goes on from.
+        while process.poll() is None and not (history.parent / "checkpoints" / "latest.pt").exists():
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert not (history.parent / "model" / "SHA256SUMS").exists()
