@@ -75,8 +75,9 @@ def decode_manifest(
     device: torch.device,
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
+    keep: Callable[[str, np.ndarray], None] = lambda name, log_probs: None,
 ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
-    """Decodes with a model and a decoder; the other arguments are those of `log_probs_of`.
+    """Decodes with a model and a decoder; ``keep`` is shown the log-probs of each id, the rest is as in `log_probs_of`.
 
     Returns:
         Hypotheses by id, and the reasons of the failed by id.
@@ -86,5 +87,7 @@ def decode_manifest(
     for made in log_probs_of(utterances, model, device, report, batch_seconds):
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
         rows = [(utterance.id, row) for utterance, row in made if not isinstance(row, str)]
+        for name, row in rows:
+            keep(name, row)
         hypotheses |= zip([name for name, _ in rows], decode([row for _, row in rows]), strict=True)
     return hypotheses, failed

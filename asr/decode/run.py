@@ -10,11 +10,13 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import decode_manifest
+from asr.decode.posteriors import Sparse, sparse, write_posteriors
 from asr.decode.system import System
 from asr.files import make_folder, sha256, write_text
 from asr.manifest import Utterance, read_manifest
@@ -61,7 +63,7 @@ def decode_to_folder(
     command: str,
     report: Callable[[int, int | None], None],
 ) -> dict[str, str]:
-    """Decodes a manifest into ``hyp.jsonl`` and ``decode.json``.
+    """Decodes a manifest into ``hyp.jsonl``, ``posteriors.safetensors`` and ``decode.json``.
 
     Args:
         recogniser: its model on ``device``.
@@ -83,13 +85,21 @@ def decode_to_folder(
     utterances = read_manifest(manifest)
     make_folder(out)
     total = sum(one.duration for one in utterances)
+    kept: dict[str, Sparse] = {}
+
+    def keep(name: str, log_probs: np.ndarray) -> None:
+        kept[name] = sparse(log_probs)
+
     begin = time.monotonic()
     hypotheses, failed = decode_manifest(
-        utterances, recogniser.model, system.decode, device, lambda done: report(round(done), round(total))
+        utterances, recogniser.model, system.decode, device, lambda done: report(round(done), round(total)), keep=keep
     )
     took = time.monotonic() - begin
     lines = hypothesis_lines(utterances, hypotheses, failed)
     write_text(out / "hyp.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    in_order = {one.id: kept[one.id] for one in utterances if one.id in kept}
+    symbols, frame_seconds = recogniser.tokenizer.symbols, recogniser.model.frame_seconds
+    write_posteriors(out / "posteriors.safetensors", in_order, symbols, frame_seconds)
     receipt = {
         "corpus": manifest.resolve().parent.name,
         "split": manifest.stem,
