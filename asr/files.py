@@ -1,7 +1,8 @@
-"""Writing so that nothing is ever half-written, and the checksums that receipts quote."""
+"""Reading text, writing so that nothing is ever half-written, and the checksums that receipts quote."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import os
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.errors import AsrError
+
+_CONTROLS = bytes(range(0x80, 0xA0))  # in Latin-1
 
 
 @contextlib.contextmanager
@@ -73,6 +76,75 @@ def read_text(path: Path) -> str:
         raise AsrError(f"{path}: could not be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise AsrError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _utf16(data: bytes) -> str | None:
+    """What UTF-16 without a byte-order mark says; None if that is not what it is.
+
+    Line ends, spaces, digits and ASCII letters have one zero byte of their two, always on the same side.
+    """
+    if b"\0" not in data or len(data) % 2:
+        return None
+    zeros = (data[0::2].count(0), data[1::2].count(0))
+    try:
+        text = data.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
+    except UnicodeDecodeError:
+        return None
+    # A zero byte that strayed into other text makes an unlikely letter of its neighbour, not a space or a line end.
+    least = 0.01 if " " in text or "\n" in text else 0.5
+    return text if "\0" not in text and sum(zeros) > least * len(text) else None
+
+
+def _decode(path: Path, data: bytes) -> tuple[str, str | None]:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16"), None
+        except UnicodeDecodeError as error:
+            raise AsrError(f"{path}: begins like UTF-16 and is not (byte {error.start}); save it as UTF-8") from error
+    wide = _utf16(data)
+    if wide is not None:
+        return wide, None
+    try:
+        return data.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    if b"\0" in data:
+        return data.decode("latin-1"), None  # no text; whoever asked is told of the first such character
+    lenient = data.decode("utf-8", errors="surrogateescape")
+    wrong = len(lenient) - len(data.decode("utf-8", errors="ignore"))
+    if wrong < len(lenient) - len(lenient.encode("ascii", errors="ignore")) - wrong:
+        raise AsrError(f"{path}:{line}: not UTF-8, though most of the file is; mend this line")
+    # Windows has letters and quotation marks where Latin-1 has control characters, which nobody writes.
+    if len(data.translate(None, delete=_CONTROLS)) < len(data):
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("cp1252"), f"{path} was read as Windows-1252: it is not UTF-8 (line {line})"
+    return data.decode("latin-1"), f"{path} was read as Latin-1: it is not UTF-8 (line {line})"
+
+
+def read_any_text(path: Path) -> tuple[str, str | None]:
+    """Reads text in whatever encoding it is: UTF-8 or UTF-16, with a byte-order mark or without, Latin-1, Windows-1252.
+
+    Returns:
+        The text, whose lines ``\\n`` ends (it stands for ``\\r\\n``, and for ``\\r`` in a file without any ``\\n``),
+        and a sentence for the user where the encoding had to be guessed, None elsewhere.
+
+    Raises:
+        AsrError: missing, unreadable, empty, not text (a NUL character), or UTF-8 that is broken in a few places.
+    """
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise AsrError(f"{path}: could not be read ({getattr(error, 'strerror', None) or error})") from error
+    text, note = _decode(path, data)
+    if not text:
+        raise AsrError(f"{path}: the file is empty ({len(data)} bytes)")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        text = text if "\n" in text else text.replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise AsrError(f"{path}:{line}: holds a NUL character; is this a text file?")
+    return text, note
 
 
 def sha256(path: Path) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.audio import DURATION_TOLERANCE, examine
+from asr.columns import AUDIO_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS
 from asr.errors import AsrError, UsageError
 from asr.files import read_text, write_text
 from asr.manifest import Utterance, is_unicode, write_manifest
@@ -30,19 +31,6 @@ AUDIO_SUFFIXES = frozenset([
     ".spx", ".tta", ".dsf", ".ac3",
 ])
 # fmt: on
-AUDIO_COLUMNS = (
-    "audio_filepath",
-    "audio",
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "wav",
-    "wav_filename",
-    "audio_path",
-)
-TEXT_COLUMNS = ("text", "sentence", "transcript", "transcription", "words")
-SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id", "spk", "spk_id", "reader")
 
 
 @dataclass(frozen=True)

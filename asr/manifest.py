@@ -43,7 +43,8 @@ class Utterance:
 _KNOWN = {"audio_filepath": str, "text": str, "id": str, "speaker": str, "lang": str}
 
 
-def _default_id(audio: str, offset: float | None) -> str:
+def default_id(audio: str, offset: float | None) -> str:
+    """The id of an utterance that has none: the path of its audio, and where in it it begins [s]."""
     name = "-".join(part for part in Path(audio).with_suffix("").parts if part not in ("/", ".", ".."))
     return "_".join((name if offset is None else f"{name}@{offset:.2f}").split())
 
@@ -85,7 +86,7 @@ def _parse(line: str, where: str, folder: Path) -> Utterance:
     audio, offset = fields["audio_filepath"], fields.get("offset")
     if not Path(audio).name or "\0" in audio:
         raise AsrError(f"{where}: 'audio_filepath' must name a file, this is {audio!r}")
-    name = fields.get("id") or _default_id(audio, offset)
+    name = fields.get("id") or default_id(audio, offset)
     if len(name.split()) != 1:
         raise AsrError(f"{where}: the id {name!r} must be one word without white space")
     return Utterance(

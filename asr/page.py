@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-# What a page may load: itself, and audio that lies beside it. Whatever a transcript holds, nothing else is fetched or run.
+# What a page may load: itself, and audio that lies beside it. Whatever a transcript holds, nothing else is fetched.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
     "media-src * data: blob: file:"

@@ -7,11 +7,14 @@ recordings always give the same split, and on every machine.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from asr.errors import AsrError
+from asr.files import read_text
 from asr.manifest import Utterance
 
 HELD_OUT = 0.1  # share of the speech that dev and test are to have each
@@ -91,3 +94,18 @@ def split(utterances: list[Utterance], seed: int) -> Split:
         "so the same voices may stand in all sets and new voices will be recognised worse than test says"
     )
     return Split(train, dev, test, "speaker" if by_speaker else "utterance", reason)
+
+
+def how_split(folder: Path) -> str:
+    """The reason that ``splits.json`` in the folder of a manifest gives; empty where there is none.
+
+    Raises:
+        AsrError: it is not what ``asr data`` writes.
+    """
+    path = folder / "splits.json"
+    if not path.exists():
+        return ""
+    try:
+        return str(json.loads(read_text(path))["reason"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise AsrError(f"{path}: not what asr data wrote there; remove it or make the manifests again") from error

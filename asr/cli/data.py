@@ -21,7 +21,7 @@ _MOST_NAMED = 50  # on the terminal; splits.json has them all
 
 _DOWNLOADS = Path("data/downloads")
 _OUT = typer.Option(..., "--out", help="Folder for train.jsonl, dev.jsonl, test.jsonl and splits.json.")
-_NORMALISE = typer.Option("basic", "--normalise", metavar="basic|none", help="What is done to the transcripts.")
+_NORMALISE = typer.Option("basic", "--normalise", metavar="basic|english|none", help="What is done to the transcripts.")
 _SEED = typer.Option(1, "--seed", min=0, help="Seed of the split.")
 
 
@@ -226,10 +226,10 @@ def _import(find: Callable[[], Found], out: Path, normalise: str, seed: int) -> 
     from asr.cli.progress import progress
     from asr.importers import check, write_split
     from asr.splits import split
-    from asr.text import DESCRIPTIONS, normaliser
+    from asr.text import normaliser
 
     change = normaliser(normalise)
-    print(f"normaliser {normalise}: {DESCRIPTIONS[normalise]}")
+    print(f"normaliser {normalise}: {change.description}")
     with progress("reading every recording", "recordings") as report:
         utterances, skipped = check(find(), change, report)
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Train language models, measure them, and change their format.", no_args_is_help=True)
 
 _TEXT_HELP = "One sentence a line (.gz too), or a manifest (.jsonl), or - for standard input"
-_NORMALISE = typer.Option("none", "--normalise", metavar="none|basic", help="What is done to the text.")
+_NORMALISE = typer.Option("none", "--normalise", metavar="none|basic|english", help="What is done to the text.")
 _TOKENS = typer.Option(
     None, "--tokens", metavar="MODEL_FOLDER", help="The language model is one of this acoustic model's tokens."
 )

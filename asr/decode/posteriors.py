@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from asr.errors import AsrError
 from asr.files import replacing
@@ -84,7 +84,7 @@ def write_posteriors(path: Path, kept: Mapping[str, Sparse], tokens: Sequence[st
     }
     about = {"ids": list(kept), "tokens": list(tokens), "frame_seconds": frame_seconds}
     with replacing(path) as temporary:
-        save_file(columns, temporary, metadata={"asr": json.dumps(about, ensure_ascii=False)})
+        temporary.write_bytes(save(columns, metadata={"asr": json.dumps(about, ensure_ascii=False)}))
 
 
 def read_posteriors(path: Path) -> Posteriors:

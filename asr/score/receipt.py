@@ -9,7 +9,10 @@ from pathlib import Path
 from asr.errors import AsrError
 from asr.files import read_text, sha256, write_text
 from asr.score.hypotheses import to_trn
-from asr.score.report import Result, to_text
+from asr.score.pra import pra_text
+from asr.score.report import percent, upper_percent
+from asr.score.result import Comparison, Result
+from asr.text import normaliser
 
 KEYS = (
     "corpus",
@@ -29,11 +32,18 @@ KEYS = (
     "insertions",
     "failed",
     "normalise",
+    "alignment",
+    "resample",
     "bootstrap_seed",
     "calibration_error",
     "against",
     "against_wer",
     "against_p",
+    "against_mapsswe_p",
+    "against_bootstrap_p",
+    "against_mcnemar_p",
+    "against_difference_low",
+    "against_difference_high",
     "search",
     "real_time_factor",
     "peak_memory_mb",
@@ -56,8 +66,8 @@ KEYS = (
     "command",
     "date",
 )
-# Of confidences, of a comparison, and of a beam search.
-OPTIONAL = ("calibration_error", "against", "against_wer", "against_p", "search")
+# Of confidences, of a comparison, of a beam search; and what receipts of old do not say.
+OPTIONAL = ("calibration_error", "search", "alignment", "resample", *(key for key in KEYS if key.startswith("against")))
 
 
 def read_fields(path: Path) -> dict[str, object]:
@@ -80,24 +90,100 @@ def _in_order(fields: Mapping[str, object]) -> dict[str, object]:
     return known | {key: value for key, value in fields.items() if key not in known}
 
 
-def write_report(folder: Path, result: Result, manifest: Path, hypotheses: Path) -> None:
-    """Writes ``report.txt``, ``ref.trn``, ``hyp.trn`` and the receipt ``result.json``.
+def score_fields(result: Result, comparison: Comparison | None = None) -> dict[str, object]:
+    """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
+    words, settings = result.words, result.settings
+    fields: dict[str, object] = {
+        "wer": percent(words.rate),
+        "wer_low": percent(result.interval.low),
+        "wer_high": upper_percent(result.interval.high),
+        "wer_low_by_speaker": percent(result.by_speaker.low),
+        "wer_high_by_speaker": upper_percent(result.by_speaker.high),
+        "cer": percent(result.character_errors / result.characters if result.characters else None),
+        "ser": percent(result.wrong / len(result.utterances)),
+        "utterances": len(result.utterances),
+        "words": words.reference_length,
+        "substitutions": words.substitutions,
+        "deletions": words.deletions,
+        "insertions": words.insertions,
+        "failed": len(result.failed),
+        "normalise": settings.normalise,
+        "alignment": settings.alignment,
+        "resample": settings.resample,
+        "bootstrap_seed": settings.seed,
+    }
+    if result.calibration_error is not None:
+        fields["calibration_error"] = round(result.calibration_error, 4)
+    if comparison is not None:
+        fields |= {
+            "against": comparison.path.as_posix(),
+            "against_wer": percent(comparison.other.words.rate),
+            "against_p": round(comparison.permutation, 6),
+            "against_mapsswe_p": round(comparison.segments.p_value, 6),
+            "against_mcnemar_p": round(comparison.sentences.p_value, 6),
+        }
+        if comparison.bootstrap is not None:
+            fields |= {
+                "against_bootstrap_p": round(comparison.bootstrap.p_value, 6),
+                "against_difference_low": percent(comparison.bootstrap.low),
+                "against_difference_high": percent(comparison.bootstrap.high),
+            }
+    return fields
 
-    What is not the score's comes from ``decode.json`` beside the hypotheses, if it is of these very hypotheses. The
+
+def receipt_fields(
+    result: Result, comparison: Comparison | None, references: Path, hypotheses: Path
+) -> dict[str, object]:
+    """The whole receipt.
+
+    What is not the score's comes from ``decode.json`` beside ``hyp.jsonl``, if it is of these very hypotheses. The
     manifest that a receipt names is the one that was scored against.
 
     Raises:
-        AsrError: ``decode.json`` is not a JSON object or tells of other hypotheses, or a file could not be written.
+        AsrError: ``decode.json`` is not a JSON object or tells of other hypotheses.
     """
     decoded = hypotheses.parent / "decode.json"
-    fields = read_fields(decoded) if decoded.exists() else {}
-    if fields.pop("hypotheses_sha256", None) != sha256(hypotheses) and fields:
+    own = hypotheses.name == "hyp.jsonl" and decoded.exists()
+    fields = read_fields(decoded) if own else {}
+    seen = sha256(hypotheses)
+    if fields.pop("hypotheses_sha256", None) != seen and fields:
         raise AsrError(f"{hypotheses}: was changed since {decoded} was written; decode again, or remove the latter")
-    digest = sha256(manifest)
+    if not fields:
+        fields = {"hypotheses": hypotheses.as_posix(), "hypotheses_sha256": seen}
+    digest = sha256(references)
     if fields.get("manifest_sha256") != digest:
-        fields |= {"manifest": manifest.as_posix(), "manifest_sha256": digest}
-    receipt = _in_order(fields | result.fields())
-    write_text(folder / "report.txt", to_text(result))
-    write_text(folder / "ref.trn", to_trn(result.references))
-    write_text(folder / "hyp.trn", to_trn(result.hypotheses))
-    write_text(folder / "result.json", json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")
+        fields |= {"manifest": references.as_posix(), "manifest_sha256": digest}
+    return _in_order(fields | score_fields(result, comparison))
+
+
+def written_into(folder: Path) -> dict[str, Path]:
+    """What scoring writes, by what it is."""
+    names = {
+        "page": "report.html",
+        "text": "report.txt",
+        "pra": "hyp.pra",
+        "references": "ref.trn",
+        "hypotheses": "hyp.trn",
+    }
+    return {what: folder / name for what, name in {**names, "receipt": "result.json"}.items()}
+
+
+def write_report(folder: Path, result: Result, text: str, receipt: Mapping[str, object], system: str) -> None:
+    """Writes ``report.txt``, ``hyp.pra``, ``ref.trn``, ``hyp.trn`` and, last, the receipt ``result.json``.
+
+    Args:
+        folder: where to.
+        result: the score.
+        text: the report in words, see `asr.score.report.to_text`.
+        receipt: what `receipt_fields` gives.
+        system: what ``hyp.pra`` calls the hypotheses.
+
+    Raises:
+        AsrError: a file could not be written.
+    """
+    paths = written_into(folder)
+    write_text(paths["text"], text)
+    write_text(paths["pra"], pra_text(result, system))
+    for what, texts in (("references", result.references), ("hypotheses", result.hypotheses)):
+        write_text(paths[what], to_trn(texts, normaliser(result.settings.normalise).split))
+    write_text(paths["receipt"], json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")

@@ -14,9 +14,11 @@ from asr.errors import AsrError
 from asr.files import sha256
 from asr.manifest import read_manifest
 from asr.model.acoustic import load_model
+from asr.score.align import Alignment
 from asr.score.hypotheses import Hypothesis
-from asr.score.receipt import read_fields
-from asr.score.report import score_utterances
+from asr.score.receipt import read_fields, score_fields
+from asr.score.references import Reference
+from asr.score.result import Settings, score
 
 COMPARED = ("wer", "cer", "ser", "utterances", "words", "substitutions", "deletions", "insertions", "failed")
 _NEEDED = (*COMPARED, "manifest", "manifest_sha256", "model", "model_sha256", "normalise", "bootstrap_seed")
@@ -43,6 +45,9 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
         raise AsrError(f"{receipt}: not a full receipt, it lacks {', '.join(missing)}")
     if not isinstance(fields["bootstrap_seed"], int) or not isinstance(fields["normalise"], str):
         raise AsrError(f"{receipt}: bootstrap_seed must be a whole number and normalise a name; score again")
+    # Receipts of old do not name the costs, which were always these.
+    alignment: Alignment = "sclite" if fields.get("alignment") == "sclite" else "unit"
+    settings = Settings(fields["normalise"], alignment, seed=fields["bootstrap_seed"])
     model, manifest = model or Path(str(fields["model"])), manifest or Path(str(fields["manifest"]))
     recogniser = load_model(model)
     utterances = read_manifest(manifest)
@@ -58,7 +63,8 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
     decoded, failed = decode_manifest(utterances, network, system.decode, device)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
-    again = score_utterances(utterances, hypotheses, fields["normalise"], fields["bootstrap_seed"]).fields()
+    references = [Reference(one.id, one.text, one.speaker, one.duration, one) for one in utterances]
+    again = score_fields(score(references, hypotheses, settings))
     return [
         f"{name}: the receipt says {fields[name]}, decoding again gives {again[name]}"
         for name in COMPARED

@@ -39,7 +39,7 @@ def test_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     out = recordings.parent / "out"
     assert asr(monkeypatch, "data", "from-folder", recordings, "--out", out) == 0
     printed = capsys.readouterr().out
-    assert "normaliser basic: NFC, case folded" in printed
+    assert "normaliser basic: NFKC, case folded" in printed
     assert "by speaker: none of the 4 speakers stands in two sets" in printed
     texts = [one.text for name in ("train", "dev", "test") for one in read_manifest(out / f"{name}.jsonl")]
     assert len(texts) == 12 and all(text.startswith("word ") for text in texts)

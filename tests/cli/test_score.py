@@ -10,6 +10,7 @@ import pytest
 from asr.cli.main import app, run
 from asr.files import sha256
 
+_WRITTEN = ["hyp.pra", "hyp.trn", "ref.trn", "report.html", "report.txt", "result.json"]
 _TEXTS = {"a": ("ann", "one two three"), "b": ("bob", "four five"), "c": ("ann", "Six,")}
 
 
@@ -56,7 +57,7 @@ def test_writes_and_prints_the_report(manifest: Path, hypotheses: Path, capsys: 
     assert _call(manifest, hypotheses, "--normalise", "basic") == 0
     folder = hypotheses.parent
     report = (folder / "report.txt").read_text()
-    assert capsys.readouterr().out == report
+    assert capsys.readouterr().out == f"{report}page: {folder / 'report.html'}\n"
     assert "1 errors in 6 words: 1 substitutions, 0 deletions, 0 insertions" in report
     # In the order of the manifest, not of the hypotheses, and normalised: what was scored.
     assert (folder / "ref.trn").read_text() == "one two three (a)\nfour five (b)\nsix (c)\n"
@@ -70,7 +71,7 @@ def test_writes_and_prints_the_report(manifest: Path, hypotheses: Path, capsys: 
 def test_out_and_seed(manifest: Path, hypotheses: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     assert _call(manifest, hypotheses, "--out", out, "--seed", 5) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["hyp.trn", "ref.trn", "report.txt", "result.json"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(_WRITTEN)
     assert [path.name for path in hypotheses.parent.iterdir()] == ["hyp.jsonl"]
     first = (out / "result.json").read_bytes()
     assert json.loads(first)["bootstrap_seed"] == 5
@@ -168,7 +169,10 @@ def test_what_cannot_be_compared_is_told_and_nothing_is_written(
     manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stranger = _write_hypotheses(tmp_path / "stranger.jsonl", {"id": "z", "text": "one"})
-    for other, sentence in ((tmp_path / "none.jsonl", "none.jsonl: could not be read"), (stranger, "(z)")):
+    for other, sentence in (
+        (tmp_path / "none.jsonl", "none.jsonl: could not be read"),
+        (stranger, "none of its ids ('z'"),
+    ):
         assert _call(manifest, hypotheses, "--against", other) == 1
         assert sentence in capsys.readouterr().err
         assert not (hypotheses.parent / "result.json").exists()
@@ -183,9 +187,83 @@ def test_mistakes_get_a_sentence_and_a_status(
     assert "no normaliser 'loud'" in capsys.readouterr().err
     stranger = _write_hypotheses(tmp_path / "stranger.jsonl", {"id": "z", "text": "one"})
     assert _call(manifest, stranger) == 1
-    assert "(z)" in capsys.readouterr().err
+    assert "none of its ids ('z'" in capsys.readouterr().err
     assert _call(manifest, hypotheses, "--out", manifest / "under-a-file") == 1
     assert "could not be written" in capsys.readouterr().err
+
+
+def test_people_who_train_nothing_score_their_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ref.txt").write_bytes("utt-1 Grüß Gott\r\nutt-2 yes\r\n".encode("utf-16"))
+    (tmp_path / "hyp.trn").write_text("yes (utt-2)\ngrüss god (utt-1)\n")
+    assert _call(tmp_path / "ref.txt", tmp_path / "hyp.trn", "--normalise", "basic", "--no-page") == 0
+    out = capsys.readouterr().out
+    assert "references read as kaldi, hypotheses as trn" in out
+    # Not among the user's own files: hyp.trn is one of them, and would have been written over.
+    assert (tmp_path / "hyp.trn").read_text() == "yes (utt-2)\ngrüss god (utt-1)\n"
+    folder = tmp_path / "hyp.trn.score"
+    assert sorted(path.name for path in folder.iterdir()) == [name for name in _WRITTEN if name != "report.html"]
+    receipt = json.loads((folder / "result.json").read_text())
+    assert (receipt["wer"], receipt["substitutions"], receipt["normalise"]) == (33.33, 1, "basic")
+    assert receipt["hypotheses_sha256"] == sha256(tmp_path / "hyp.trn")
+
+
+def test_what_is_read_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ref.trn", "hyp.trn"):
+        (tmp_path / name).write_text("one two (a)\n")
+    assert _call(tmp_path / "ref.trn", tmp_path / "hyp.trn", "--out", tmp_path) == 2
+    assert "ref.trn: the report would be written over it" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hyp.trn", "ref.trn"]
+
+
+def test_sclites_costs_speakers_and_extra_hypotheses(
+    manifest: Path, hypotheses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hypotheses.write_text(hypotheses.read_text() + '{"id": "z", "text": "one"}\n')
+    assert _call(manifest, hypotheses, "--no-page") == 1
+    assert "--allow-extra" in capsys.readouterr().err
+    options = ["--allow-extra", "--alignment", "sclite", "--resample", "speaker", "--no-page"]
+    assert _call(manifest, hypotheses, *options) == 0
+    report = capsys.readouterr().out
+    assert "1 hypotheses without a reference were passed over: z" in report
+    receipt = json.loads((hypotheses.parent / "result.json").read_text())
+    assert (receipt["alignment"], receipt["resample"]) == ("sclite", "speaker")
+    assert _call(manifest, hypotheses, "--allow-extra", "--alignment", "nist") == 2
+
+
+def test_one_table_may_hold_both_sides(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    table.write_text('file,reference,prediction\na/1.wav,"one, two",one two\nb 2.wav,three,tree\n')
+    assert _call(table, table, "--normalise", "basic", "--no-page") == 0
+    receipt = json.loads((tmp_path / "results.csv.score" / "result.json").read_text())
+    assert (receipt["wer"], receipt["utterances"]) == (33.33, 2)
+    columns = ["--ref-column", "prediction", "--hyp-column", "reference", "--id-column", "file"]
+    assert _call(table, table, *columns, "--no-page", "--out", tmp_path / "swapped") == 0
+    assert json.loads((tmp_path / "swapped" / "result.json").read_text())["wer"] == 66.67
+
+
+def test_speakers_come_from_utt2spk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ref", "hyp"):
+        (tmp_path / name).write_text("".join(f"utt-{row} one two\n" for row in range(4)))
+    (tmp_path / "utt2spk").write_text("".join(f"utt-{row} s{row % 2}\n" for row in range(4)))
+    pair = tmp_path / "ref", tmp_path / "hyp"
+    assert _call(*pair, "--utt2spk", tmp_path / "utt2spk", "--no-page") == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line[:2] in ("s0", "s1")] == [
+        ["s0", "2"],
+        ["s1", "2"],
+    ]
+    assert _call(*pair, "--resample", "speaker", "--no-page") == 1
+    assert "--utt2spk" in capsys.readouterr().err
+
+
+def test_empty_references_count_insertions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ref.trn").write_text("(a)\n(b)\n")
+    (tmp_path / "hyp.trn").write_text("uh (a)\n(b)\n")
+    assert _call(tmp_path / "ref.trn", tmp_path / "hyp.trn") == 0
+    assert "there is no word error rate, only insertions" in capsys.readouterr().out
+    receipt = json.loads((tmp_path / "hyp.trn.score" / "result.json").read_text())
+    assert (receipt["wer"], receipt["insertions"]) == (None, 1)
+    other = ["--against", tmp_path / "hyp.trn", "--no-page"]
+    assert _call(tmp_path / "ref.trn", tmp_path / "hyp.trn", *other) == 0
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:

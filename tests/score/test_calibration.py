@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import AsrError
-from asr.manifest import Utterance
 from asr.score.calibration import correct_words, expected_calibration_error, reliability
 from asr.score.hypotheses import Hypothesis, read_hypotheses
-from asr.score.report import score_utterances, to_text
+from asr.score.receipt import score_fields
+from asr.score.references import Reference
+from asr.score.report import to_text
+from asr.score.result import Settings, score
 
 
 def test_correct_words() -> None:
@@ -52,10 +54,9 @@ def test_what_is_no_confidence_is_refused(confidences: list[float], correct: lis
 
 
 def _calibration_error(hypotheses: dict[str, Hypothesis], normalise: str = "none") -> float | None:
-    utterances = [Utterance(name, Path("x.wav"), 1.0, "One two") for name in ("a", "b", "c")]
-    result = score_utterances(utterances, hypotheses, normalise, seed=1)
+    result = score([Reference(name, "One two") for name in ("a", "b", "c")], hypotheses, Settings(normalise))
     assert ("ECE %" in to_text(result)) == (result.calibration_error is not None)
-    assert result.fields().get("calibration_error") == result.calibration_error
+    assert score_fields(result).get("calibration_error") == result.calibration_error
     return result.calibration_error
 
 
