@@ -10,7 +10,7 @@ from pathlib import Path
 # What a page may load: itself, and audio that lies beside it. Whatever a transcript holds, nothing else is fetched.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
-    "media-src * data: blob: file:"
+    "media-src 'self' data: blob: file:"
 )
 _STYLE = Path(__file__).with_name("page.css")
 

@@ -35,6 +35,8 @@ def _archive(part: str) -> Archive:
     )
 
 
+# Each sample is drawn from the part behind it.
+_SAMPLES = (("dev-clean-2", "dev-clean"), ("train-clean-5", "train-clean-100"))
 _EVALUATION = ("dev-clean", "dev-other", "test-clean", "test-other")
 PARTS: dict[str, tuple[str, ...]] = {
     "mini": ("dev-clean-2", "train-clean-5"),
@@ -66,7 +68,10 @@ def prepare(source: Path) -> Prepared:
     parts = [part for part in UTTERANCES if (folder / part).is_dir()]
     if not parts:
         raise AsrError(f"{folder}: holds none of the parts {', '.join(UTTERANCES)}")
-    prepared = Prepared({part: [] for part in parts})
+    sharing = [pair for pair in _SAMPLES if set(pair) <= set(parts)]
+    but = "".join(f" but {sample}, a sample of {whole}" for sample, whole in sharing)
+    reason = f"by speaker: the publisher's parts, no speaker stands in two of them{but}"
+    prepared = Prepared({part: [] for part in parts}, "speaker", reason, sharing)
     for part in parts:
         audio = {path.stem: path for path in (folder / part).rglob("*.flac")}
         for listing in sorted((folder / part).rglob("*.trans.txt")):

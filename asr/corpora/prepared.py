@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.audio import probe
 from asr.errors import AsrError
+from asr.files import write_text
 from asr.manifest import Utterance, write_manifest
 
 
@@ -16,11 +19,17 @@ class Prepared:
 
     Attributes:
         sets: the utterances of each.
+        by: ``speaker`` if no speaker is to stand in two sets, else ``utterance``.
+        reason: a sentence that says why they were parted so.
+        sharing: pairs of sets that have speakers in common though the others are parted by speaker.
         faults: recordings and transcripts that cannot be used, a sentence each.
         notes: what else should be known, a sentence each.
     """
 
     sets: dict[str, list[Utterance]]
+    by: str
+    reason: str
+    sharing: list[tuple[str, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -34,7 +43,7 @@ class Prepared:
             self.sets.setdefault(name, []).append(Utterance(id, audio, duration, text, speaker=speaker))
 
     def write(self, out: Path) -> dict[str, Path]:
-        """Writes ``<set>.jsonl`` for each set; returns the paths.
+        """Writes ``<set>.jsonl`` for each set, and how they were parted to ``splits.json``; returns the sets' paths.
 
         Raises:
             AsrError: a set is empty, so the corpus is not there, or a file could not be written.
@@ -43,10 +52,21 @@ class Prepared:
         if empty or not self.sets:
             first = f" ({self.faults[0]})" if self.faults else ""
             raise AsrError(f"no recordings for {', '.join(empty) or 'any set'}{first}; nothing was written")
+        write_splits(out, self.by, self.reason, self.sharing)
         paths = {name: out / f"{name}.jsonl" for name in self.sets}
         for name, path in paths.items():
             write_manifest(path, self.sets[name])
         return paths
+
+
+def write_splits(out: Path, by: str, reason: str, sharing: Sequence[tuple[str, str]] = ()) -> None:
+    """Writes ``splits.json``; the arguments are those of `Prepared`.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    story = {"by": by, "reason": reason, **({"except": sorted(map(sorted, sharing))} if sharing else {})}
+    write_text(out / "splits.json", json.dumps(story, ensure_ascii=False, indent=2) + "\n")
 
 
 def locate(source: Path, creates: str, corpus: str) -> Path:

@@ -35,6 +35,7 @@ import soundfile
 
 from asr.audio import resample
 from asr.corpora.espeak import Espeak, Voice, open_espeak
+from asr.corpora.prepared import write_splits
 from asr.errors import AsrError, UsageError
 from asr.files import read_text, sha256, write_text
 from asr.manifest import Utterance, write_manifest
@@ -254,14 +255,16 @@ def generate(out: Path, seed: int, utterances: Mapping[str, int]) -> dict[str, P
     written = _write_all(list(_shards(audio, seed, utterances)), available_threads())
     for split, manifest in manifests.items():
         write_manifest(manifest, [one for one in written if one.id.startswith(f"{split}-")])
+    write_splits(out, "speaker", "by voice: none stands in two sets, and no accent of test in another")
     write_text(out / _MARKER, json.dumps(settings, indent=2) + "\n")
     return manifests
 
 
 def prepare(out: Path, seed: int = 1) -> dict[str, Path]:
-    """Writes ``out/audio/{train,dev,test}/*.wav`` and ``out/{train,dev,test}.jsonl``, unless they stand there already.
+    """Writes ``out/audio/{train,dev,test}/*.wav``, ``out/{train,dev,test}.jsonl`` and ``out/splits.json``.
 
-    The same seed gives the same bytes. What is drawn for an utterance depends on (seed, split, index) alone.
+    What stands there already is left alone. The same seed gives the same bytes; what is drawn for an utterance depends
+    on (seed, split, index) alone.
 
     Returns:
         the manifest of each split.

@@ -35,7 +35,8 @@ def prepare(source: Path) -> Prepared:
     """
     folder = locate(source, "waves_yesno", "yesno")
     files = {path.stem: path for path in folder.glob("*.wav") if set(path.stem.split("_")) <= set(WORDS)}
-    prepared = Prepared({"train": [], "dev": [], "test": []})
+    reason = "at random, by recording: there is one speaker, who stands in all sets"
+    prepared = Prepared({"train": [], "dev": [], "test": []}, "utterance", reason)
     if len(files) != RECORDINGS:
         prepared.faults.append(f"{folder}: holds {len(files)} recordings, the publisher's has {RECORDINGS}")
     for number, name in enumerate(shuffled(files, _SEED)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,24 +56,28 @@ def _place(where: str, header: Sequence[str], named: str | None, usual: Sequence
     return next((plain.index(name) for name in usual if name in plain), None)
 
 
-def _rows(path: Path, text: str, parted: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, text: str, parted: str) -> list[tuple[int, list[str]]]:
     """Line number and cells; a blank row is passed over, but an empty cell where there is only one column."""
     # As the importers do: files parted by tabs hold quotation marks as they are, where CSV doubles them.
     # Unlike str.splitlines, and as everywhere here, only \n ends a line.
     lines = io.StringIO(text, newline="\n")
     reader = csv.reader(lines, delimiter=parted, quoting=csv.QUOTE_NONE if parted == "\t" else csv.QUOTE_MINIMAL)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    found: list[tuple[int, list[str]]] = []
     begun, single = 1, False
+    limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # of the whole process
     try:
         for row in reader:
             if not row and single:
                 row = [""]
             if row:
                 single = single or (begun == 1 and len(row) == 1)
-                yield begun, row
+                found.append((begun, row))
             begun = reader.line_num + 1
     except csv.Error as error:
         raise AsrError(f"{path}:{reader.line_num}: not a table that can be read ({error})") from error
+    finally:
+        csv.field_size_limit(limit)
+    return found
 
 
 def _seconds(cell: str, where: str) -> float | None:
@@ -102,7 +106,7 @@ def read_table(path: Path, text: str, name: str, columns: Columns, hypotheses: b
         UsageError: a column is not there, or that of the texts cannot be guessed.
         AsrError: a row with more or fewer cells than the header, without its id or with one used twice.
     """
-    rows = _rows(path, text, delimiter(text.partition("\n")[0], name))
+    rows = iter(_rows(path, text, delimiter(text.partition("\n")[0], name)))
     begun, header = next(rows, (1, []))
     header = [cell.strip() for cell in header]
     where = f"{path}:{begun}"

@@ -13,19 +13,21 @@ if [ -e "$words" ]; then text+=(--text $exp/lm/spelled.txt); else echo "note: th
 
 stage 1 "$corpora/an4" asr data download an4 --to "$corpora"
 stage 2 $data/test.jsonl asr data prepare an4 --from "$corpora" --out $data
-stage 3 $exp/model/SHA256SUMS asr train --config recipes/an4/conf/blstm.yaml \
+stage 3 $data/doctor/doctor.json asr doctor $data/{train,dev,test}.jsonl --config recipes/an4/conf/blstm.yaml \
+    --out $data/doctor "${overrides[@]:1}"  # without the seed, which changes nothing here
+stage 4 $exp/model/SHA256SUMS asr train --config recipes/an4/conf/blstm.yaml \
     --train $data/train.jsonl --dev $data/dev.jsonl --out $exp "${overrides[@]}"
-stage 4 $exp/decode/test/decode.json asr decode --model $exp/model --manifest $data/test.jsonl
-stage 5 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl
+stage 5 $exp/decode/test/decode.json asr decode --model $exp/model --manifest $data/test.jsonl
+stage 6 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl
 
 # With a language model of the training transcripts and of spelled words; its weights are found on dev.
 if [ -e "$words" ]; then
-    stage 6 $exp/lm/spelled.txt recipes/an4/spell.sh "$words" $exp/lm/spelled.txt
+    stage 7 $exp/lm/spelled.txt recipes/an4/spell.sh "$words" $exp/lm/spelled.txt
 fi
-stage 7 $lm asr lm train --order 5 "${text[@]}" --out $lm
-stage 8 $exp/model/decode.yaml asr decode --tune --model $exp/model --lm $lm --manifest $data/dev.jsonl
-stage 9 $exp/decode/test-lm/decode.json asr decode --model $exp/model --lm $lm --manifest $data/test.jsonl \
+stage 8 $lm asr lm train --order 5 "${text[@]}" --out $lm
+stage 9 $exp/model/decode.yaml asr decode --tune --model $exp/model --lm $lm --manifest $data/dev.jsonl
+stage 10 $exp/decode/test-lm/decode.json asr decode --model $exp/model --lm $lm --manifest $data/test.jsonl \
     --out $exp/decode/test-lm
-stage 10 $exp/decode/test-lm/result.json asr score $data/test.jsonl $exp/decode/test-lm/hyp.jsonl \
+stage 11 $exp/decode/test-lm/result.json asr score $data/test.jsonl $exp/decode/test-lm/hyp.jsonl \
     --against $exp/decode/test/hyp.jsonl
 exit $status

@@ -11,8 +11,10 @@ data=data/folder/$name exp=exp/folder/$name/seed$seed
 # Recordings that are newer than the manifests make stage 1 run again.
 previous=$(find -L "$recordings" -newer "$data/.1-splits.json.done" -print -quit 2> /dev/null || true)
 stage 1 "$data/splits.json" asr data from-folder "$recordings" --out "$data"
-stage 2 "$exp/model/SHA256SUMS" asr train --config recipes/folder/conf/blstm.yaml \
+stage 2 "$data/doctor/doctor.json" asr doctor "$data"/{train,dev,test}.jsonl --config recipes/folder/conf/blstm.yaml \
+    --out "$data/doctor" "${overrides[@]:1}"  # without the seed, which changes nothing here
+stage 3 "$exp/model/SHA256SUMS" asr train --config recipes/folder/conf/blstm.yaml \
     --train "$data/train.jsonl" --dev "$data/dev.jsonl" --out "$exp" "${overrides[@]}"
-stage 3 "$exp/decode/test/decode.json" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
-stage 4 "$exp/decode/test/result.json" asr score "$data/test.jsonl" "$exp/decode/test/hyp.jsonl"
+stage 4 "$exp/decode/test/decode.json" asr decode --model "$exp/model" --manifest "$data/test.jsonl"
+stage 5 "$exp/decode/test/result.json" asr score "$data/test.jsonl" "$exp/decode/test/hyp.jsonl"
 exit $status

@@ -133,16 +133,16 @@ def test_folder_from_recordings_to_report(tree: Path, recordings: Path) -> None:
     first = _run(tree, "folder", recordings.name, "--stop-stage", 1, *overrides, **where)
     assert first.returncode == 0, first.stderr
     assert _begun(first.stdout) == [1]
-    middle = _run(tree, "folder", recordings.name, "--stage", 2, "--stop-stage", 2, *overrides, **where)
+    middle = _run(tree, "folder", recordings.name, "--stage", 2, "--stop-stage", 3, *overrides, **where)
     assert middle.returncode == 0, middle.stderr
-    assert _begun(middle.stdout) == [2]
+    assert _begun(middle.stdout) == [2, 3]
     exp = tree / "exp" / "folder" / recordings.name / "seed1"
     assert "mels: 10" in (exp / "model" / "config.yaml").read_text()
     assert not (exp / "decode").exists()
 
     rest = _run(tree, "folder", recordings.name, *overrides, **where)
     assert rest.returncode == 0, rest.stderr
-    assert (_done(rest.stdout), _begun(rest.stdout)) == ([1, 2], [3, 4])
+    assert (_done(rest.stdout), _begun(rest.stdout)) == ([1, 2, 3], [4, 5])
     result = json.loads((exp / "decode" / "test" / "result.json").read_text())
     test = read_manifest(tree / "data" / "folder" / recordings.name / "test.jsonl")
     assert (result["utterances"], result["failed"]) == (len(test), 0)
@@ -151,21 +151,21 @@ def test_folder_from_recordings_to_report(tree: Path, recordings: Path) -> None:
     written = {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
     again = _run(tree, "folder", recordings.name, *overrides, **where)
     assert again.returncode == 0
-    assert _done(again.stdout) == [1, 2, 3, 4]
+    assert _done(again.stdout) == [1, 2, 3, 4, 5]
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == written
 
     # A model that was made anew makes the stages behind it run again, though their commands are the same.
     shutil.rmtree(exp / "model")
-    assert _run(tree, "folder", recordings.name, "--stage", 2, "--stop-stage", 2, *overrides, **where).returncode == 0
+    assert _run(tree, "folder", recordings.name, "--stage", 3, "--stop-stage", 3, *overrides, **where).returncode == 0
     fresh = _run(tree, "folder", recordings.name, *overrides, **where)
-    assert (_done(fresh.stdout), _begun(fresh.stdout)) == ([1, 2], [3, 4])
+    assert (_done(fresh.stdout), _begun(fresh.stdout)) == ([1, 2, 3], [4, 5])
 
     # Another recording changes the manifests; the model of the former ones is kept, and not reported as theirs.
     soundfile.write(recordings / "ann" / "new.wav", np.full(RATE, 0.1), RATE)
     (recordings / "ann" / "new.txt").write_text("do")
     more = _run(tree, "folder", recordings.name, *overrides, **where)
     assert more.returncode == 1
-    assert _begun(more.stdout) == [1, 2]
+    assert _begun(more.stdout) == [1, 2, 3]
     assert f"train into another --out, or delete exp/folder/{recordings.name}/seed1 to begin anew" in _no_traceback(
         more
     )
@@ -177,18 +177,18 @@ def test_a_broken_recording_is_reported_at_the_end_and_not_instead(tree: Path, r
     done = _run(tree, "folder", recordings, *TINY, "train.epochs=1")
     assert done.returncode == 1
     assert "3.wav: the file is empty (0 bytes)" in _no_traceback(done)
-    assert _begun(done.stdout) == [1, 2, 3, 4]
+    assert _begun(done.stdout) == [1, 2, 3, 4, 5]
     result = tree / "exp" / "folder" / recordings.name / "seed1" / "decode" / "test" / "result.json"
     assert json.loads(result.read_text())["utterances"] > 0
     again = _run(tree, "folder", recordings, *TINY, "train.epochs=1")
     assert again.returncode == 1
-    assert _done(again.stdout) == [1, 2, 3, 4]
+    assert _done(again.stdout) == [1, 2, 3, 4, 5]
 
     # A recording that is lost after the manifests were made: named, scored as deletions, reported, status 1.
     test = read_manifest(tree / "data" / "folder" / recordings.name / "test.jsonl")
     test[0].audio.unlink()
     shutil.rmtree(result.parent)
-    lost = _run(tree, "folder", recordings, "--stage", 3, *TINY, "train.epochs=1")
+    lost = _run(tree, "folder", recordings, "--stage", 4, *TINY, "train.epochs=1")
     assert lost.returncode == 1
     assert "there is no such file" in _no_traceback(lost)
     assert json.loads(result.read_text())["failed"] == 1
@@ -209,7 +209,7 @@ def test_a_killed_run_goes_on(tree: Path, recordings: Path) -> None:
     assert not (history.parent / "model" / "SHA256SUMS").exists()
     done = _run(tree, "folder", recordings, *overrides)
     assert done.returncode == 0, done.stderr
-    assert (_done(done.stdout), _begun(done.stdout)) == ([1], [2, 3, 4])
+    assert (_done(done.stdout), _begun(done.stdout)) == ([1, 2], [3, 4, 5])
     assert "resuming after" in done.stdout
     assert [json.loads(line)["epoch"] for line in history.read_text().splitlines()] == list(range(1, 16))
 
@@ -226,7 +226,7 @@ def test_yesno_from_the_corpus_to_the_report(tree: Path, tmp_path: Path) -> None
     assert (result["utterances"], result["words"], result["seed"], result["corpus"]) == (30, 239, 3, "yesno")
     relative = _run(tree, "yesno", *small, "--seed", 3, cwd=tmp_path, ASR_CORPORA="corpora")
     assert relative.returncode == 0
-    assert _done(relative.stdout) == [1, 2, 3, 4, 5]
+    assert _done(relative.stdout) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
