@@ -49,7 +49,12 @@ class AudioInfo:
         return self.frames / self.rate
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def open_audio(path: Path) -> soundfile.SoundFile:
+    """Opens a file that is whole, as far as its header tells; the caller closes it.
+
+    Raises:
+        AsrError: missing, not audio, or truncated.
+    """
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
@@ -113,7 +118,7 @@ def probe(path: Path) -> AudioInfo:
         AsrError: no such file, empty, not audio, or shorter than its header promises (WAV, AIFF, AU, SPHERE, Ogg; a
             truncated FLAC or MP3 shows only when it is read).
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames)
 
 
@@ -131,12 +136,16 @@ def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | Non
     Raises:
         AsrError: unreadable, cut short, ``offset`` behind the end, or samples that are not finite.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         return _read(file, path, rate, offset, duration)
 
 
-def _span(file: soundfile.SoundFile, path: Path, offset: float, duration: float | None) -> tuple[int, int]:
-    """First frame and number of frames of a segment, cut off at the file's end."""
+def span(file: soundfile.SoundFile, path: Path, offset: float, duration: float | None) -> tuple[int, int]:
+    """First frame and number of frames of a segment (``offset`` and ``duration`` in s), cut off at the file's end.
+
+    Raises:
+        AsrError: the segment begins behind the file's end.
+    """
     begin = round(offset * file.samplerate)
     want = file.frames - begin if duration is None else round(duration * file.samplerate)
     want = min(want, file.frames - begin)
@@ -147,8 +156,12 @@ def _span(file: soundfile.SoundFile, path: Path, offset: float, duration: float 
     return begin, want
 
 
-def _blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: int) -> Iterator[np.ndarray]:
-    """Yields the segment as finite float32 of shape (at most ``block`` frames, channels)."""
+def blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: int) -> Iterator[np.ndarray]:
+    """Yields the segment as finite float32 of shape (at most ``block`` frames, channels).
+
+    Raises:
+        AsrError: samples are not finite, or there are fewer than the header says.
+    """
     left = want
     try:
         if file.seekable():
@@ -171,9 +184,9 @@ def _blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block:
 
 
 def _read(file: soundfile.SoundFile, path: Path, rate: int, offset: float, duration: float | None) -> np.ndarray:
-    begin, want = _span(file, path, offset, duration)
+    begin, want = span(file, path, offset, duration)
     mono = file.channels == 1
-    parts = [samples[:, 0] if mono else samples.mean(axis=1) for samples in _blocks(file, path, begin, want, _BLOCK)]
+    parts = [samples[:, 0] if mono else samples.mean(axis=1) for samples in blocks(file, path, begin, want, _BLOCK)]
     return resample(parts[0] if len(parts) == 1 else np.concatenate(parts), file.samplerate, rate)
 
 
@@ -186,9 +199,9 @@ def stream_audio(path: Path, rate: int) -> Iterator[np.ndarray]:
     Raises:
         AsrError: as `read_audio`, but only when the fault is reached.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         stream = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32", quality="HQ")
-        for samples in _blocks(file, path, *_span(file, path, 0.0, None), _BLOCK):
+        for samples in blocks(file, path, *span(file, path, 0.0, None), _BLOCK):
             mono = samples.mean(axis=1)
             yield mono if file.samplerate == rate else stream.resample_chunk(mono)
         if file.samplerate != rate:
@@ -204,9 +217,9 @@ def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> f
     Raises:
         AsrError: whatever `read_audio` refuses, and audio that is nothing but zeros.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         frames, sound = 0, False
-        for samples in _blocks(file, path, *_span(file, path, offset, duration), _BLOCK):
+        for samples in blocks(file, path, *span(file, path, offset, duration), _BLOCK):
             frames += len(samples)
             sound = sound or bool(samples.any())
         if not sound:
@@ -242,7 +255,7 @@ def read_utterance(utterance: Utterance, rate: int) -> np.ndarray:
         AsrError: unreadable, shorter or longer than the manifest says, not finite, or nothing but zeros.
     """
     path = utterance.audio
-    with _open(path) as file:
+    with open_audio(path) as file:
         check_duration(utterance, AudioInfo(file.samplerate, file.channels, file.frames))
         whole = utterance.offset is None
         samples = _read(file, path, rate, utterance.offset or 0.0, None if whole else utterance.duration)

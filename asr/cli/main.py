@@ -10,6 +10,7 @@ import typer
 from asr import __version__
 from asr.cli import data, lm
 from asr.cli.decode import decode, verify
+from asr.cli.doctor import doctor
 from asr.cli.score import score
 from asr.cli.train import train
 from asr.errors import AsrError
@@ -36,6 +37,7 @@ def _root(
     pass
 
 
+app.command("doctor")(doctor)
 app.command("train")(train)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
