@@ -185,12 +185,13 @@ def test_only_the_utterances_stretch_is_embedded(tmp_path: Path) -> None:
 
 
 def test_readers_stay_only_so_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asr.audio as audio
     import asr.score.media as media
 
     utterances = _recorded(tmp_path, [f"u{number:03}" for number in range(60)], 0.02)
     opened: list[str] = []
-    probe = media.probe
-    monkeypatch.setattr(media, "probe", lambda path: opened.append(os.fspath(path)) or probe(path))
+    probe = audio.probe
+    monkeypatch.setattr(audio, "probe", lambda path: opened.append(os.fspath(path)) or probe(path))
     stream = recordings(utterances, MediaSettings(), None, tmp_path)
     for taken in range(1, 20):
         next(stream)

@@ -4,6 +4,8 @@ import base64
 import io
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -255,3 +257,17 @@ def test_a_large_list_is_small(tmp_path: Path) -> None:
     result, _ = scored(lines)
     write_page(tmp_path / "report.html", result, None, {})
     assert (tmp_path / "report.html").stat().st_size < 3000 * 350
+
+
+def test_texts_are_scored_where_nothing_reads_recordings(tmp_path: Path) -> None:
+    (tmp_path / "ref.jsonl").write_text('{"id": "a", "text": "one two", "audio_filepath": "a.wav", "duration": 1}\n')
+    (tmp_path / "hyp.txt").write_text("a one too\n")
+    blocked = ("torch", "soundfile", "numba", "safetensors", "yaml", "soxr", "sentencepiece", "tensorboard")
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"  # None there makes an import fail
+        "from asr.cli.main import main\n"
+        f"sys.argv = ['asr', 'score', {str(tmp_path / 'ref.jsonl')!r}, {str(tmp_path / 'hyp.txt')!r}]\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.replace("page\n", "")) == (0, "")
+    assert "torch is not installed" in (tmp_path / "hyp.txt.score" / "report.html").read_text()
