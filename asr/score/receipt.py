@@ -90,6 +90,11 @@ def _in_order(fields: Mapping[str, object]) -> dict[str, object]:
     return known | {key: value for key, value in fields.items() if key not in known}
 
 
+def _significant(p_value: float) -> float:
+    """Three digits, wherever they begin: a p-value is never 0."""
+    return float(f"{p_value:.3g}")
+
+
 def score_fields(result: Result, comparison: Comparison | None = None) -> dict[str, object]:
     """The score's part of a receipt; rates in percent, rounded to two decimals, None where undefined."""
     words, settings = result.words, result.settings
@@ -118,17 +123,23 @@ def score_fields(result: Result, comparison: Comparison | None = None) -> dict[s
         fields |= {
             "against": comparison.path.as_posix(),
             "against_wer": percent(comparison.other.words.rate),
-            "against_p": round(comparison.permutation, 6),
-            "against_mapsswe_p": round(comparison.segments.p_value, 6),
-            "against_mcnemar_p": round(comparison.sentences.p_value, 6),
+            "against_p": _significant(comparison.permutation),
+            "against_mcnemar_p": _significant(comparison.sentences.p_value),
         }
+        if comparison.segments is not None:
+            fields["against_mapsswe_p"] = _significant(comparison.segments.p_value)
         if comparison.bootstrap is not None:
             fields |= {
-                "against_bootstrap_p": round(comparison.bootstrap.p_value, 6),
+                "against_bootstrap_p": _significant(comparison.bootstrap.p_value),
                 "against_difference_low": percent(comparison.bootstrap.low),
                 "against_difference_high": percent(comparison.bootstrap.high),
             }
     return fields
+
+
+def _sha256(path: Path) -> str | None:
+    """None of a pipe, which was read and cannot be a second time."""
+    return sha256(path) if path.is_file() else None
 
 
 def receipt_fields(
@@ -145,12 +156,12 @@ def receipt_fields(
     decoded = hypotheses.parent / "decode.json"
     own = hypotheses.name == "hyp.jsonl" and decoded.exists()
     fields = read_fields(decoded) if own else {}
-    seen = sha256(hypotheses)
+    seen = _sha256(hypotheses)
     if fields.pop("hypotheses_sha256", None) != seen and fields:
         raise AsrError(f"{hypotheses}: was changed since {decoded} was written; decode again, or remove the latter")
     if not fields:
         fields = {"hypotheses": hypotheses.as_posix(), "hypotheses_sha256": seen}
-    digest = sha256(references)
+    digest = _sha256(references)
     if fields.get("manifest_sha256") != digest:
         fields |= {"manifest": references.as_posix(), "manifest_sha256": digest}
     return _in_order(fields | score_fields(result, comparison))
