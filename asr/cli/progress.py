@@ -43,8 +43,13 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int | None],
         nonlocal next_line
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + _EVERY
-            share = f" of {_amount(total, unit)} ({done / total:.0%})" if total else ""
-            print(f"{label}: {_amount(done, unit)}{share}", file=sys.stderr, flush=True)
+            if not total:
+                amount = _amount(done, unit)
+            elif unit:
+                amount = f"{done:,} of {total:,} {unit} ({done / total:.0%})"
+            else:
+                amount = f"{_amount(done, unit)} of {_amount(total, unit)} ({done / total:.0%})"
+            print(f"{label}: {amount}", file=sys.stderr, flush=True)
 
     yield report
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 from asr.doctor.finding import ERROR, INFORMATION, WARNING, Case, Finding, Item, gather, item, listed
 from asr.doctor.sets import Manifest, speaker_disjoint
 from asr.text import basic
+
+_SHARED = 0.5  # of the shorter of two stretches of a file
 
 
 def _copies(cases: Sequence[Case]) -> list[Finding]:
@@ -52,6 +55,53 @@ def _copies(cases: Sequence[Case]) -> list[Finding]:
             WARNING,
             "Recordings that stand in one set more than once",
             "Take the copies out, unless they are to weigh more.",
+            within,
+            len(cases),
+        ),
+    ]
+
+
+def _stretch(case: Case) -> tuple[float, float]:
+    """Where in its file it begins and ends [s]."""
+    begin = case.utterance.offset or 0.0
+    return begin, begin + case.recording.seconds
+
+
+def _overlaps(cases: Sequence[Case]) -> list[Finding]:
+    """Stretches of one file that lie half or more over each other, but not in full: those are told as copies."""
+    cut = {case.utterance.audio.name for case in cases if case.utterance.offset is not None}
+    files: dict[Path, list[Case]] = {}
+    for case in cases:
+        if case.utterance.audio.name in cut and case.recording.seconds and not case.recording.misfit:
+            files.setdefault(case.utterance.audio.resolve(), []).append(case)
+    across: list[Item] = []
+    within: list[Item] = []
+    for group in files.values():
+        begun: list[Case] = []
+        for case in sorted(group, key=_stretch):
+            begin, end = _stretch(case)
+            begun = [one for one in begun if _stretch(one)[1] > begin]
+            for one in begun:
+                shared = min(end, _stretch(one)[1]) - begin
+                much = shared >= _SHARED * min(case.recording.seconds, one.recording.seconds)
+                if much and case.recording.digest != one.recording.digest:
+                    says = f"has {shared:.2f} s of its file in common with {case.set}/{case.utterance.id}"
+                    (within if one.set == case.set else across).append(item(one, says, shared=shared))
+            begun.append(case)
+    return [
+        *gather(
+            "overlap",
+            ERROR,
+            "Segments that lie half or more over those of another set",
+            "Cut them where the other ends, or take them out of all sets but one.",
+            across,
+            len(cases),
+        ),
+        *gather(
+            "overlap",
+            WARNING,
+            "Segments that lie half or more over others of their set",
+            "See whether offsets and durations are right; two who speak at once are no fault.",
             within,
             len(cases),
         ),
@@ -146,6 +196,7 @@ def check_between(sets: Sequence[Manifest], cases: Sequence[Case]) -> list[Findi
     """
     return [
         *_copies(cases),
+        *_overlaps(cases),
         *(finding for one, other in combinations(sets, 2) for finding in _ids(one, other)),
         *_speakers(sets),
         *_same_texts(sets, cases),

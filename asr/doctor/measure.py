@@ -31,6 +31,7 @@ class Recording:
     Attributes:
         fault: why it cannot be read to its end; empty if it can.
         misfit: how the manifest's offset and duration are not those of the file; empty if they are.
+        container: libsndfile's name of the file's format; empty if it cannot be opened.
         rate: samples a second; 0 if the file cannot be opened, and so are all that follow.
         channels: number of channels.
         seconds: length of the stretch.
@@ -45,6 +46,7 @@ class Recording:
 
     fault: str = ""
     misfit: str = ""
+    container: str = ""
     rate: int = 0
     channels: int = 0
     seconds: float = 0.0
@@ -99,11 +101,11 @@ def pauses(powers: np.ndarray) -> tuple[int, int]:
 def measure(utterance: Utterance) -> Recording:
     """Decodes an utterance's audio once, from end to end, in pieces that fit the memory."""
     path, offset = utterance.audio, utterance.offset or 0.0
-    misfit = ""
+    misfit = container = ""
     rate = channels = 0
     try:
         with open_audio(path) as file:
-            rate, channels = file.samplerate, file.channels
+            container, rate, channels = file.format, file.samplerate, file.channels
             try:
                 check_duration(utterance, AudioInfo(rate, channels, file.frames))
                 begin, want = span(file, path, offset, None if utterance.offset is None else utterance.duration)
@@ -124,12 +126,14 @@ def measure(utterance: Utterance) -> Recording:
                 clipped += sum(clipped_samples(channel) for channel in block.T)
                 powers.append(np.add.reduceat(squares, np.arange(0, len(squares), hop)) / hop)
     except AsrError as error:
-        return Recording(fault="" if misfit else str(error), misfit=misfit, rate=rate, channels=channels)
+        fault = "" if misfit else str(error)
+        return Recording(fault=fault, misfit=misfit, container=container, rate=rate, channels=channels)
     frames = np.concatenate(powers)
     before, after = pauses(frames)
     means = total / want
     return Recording(
         misfit=misfit,
+        container=container,
         rate=rate,
         channels=channels,
         seconds=want / rate,

@@ -1,16 +1,20 @@
 "use strict";
 // Whatever a transcript or an id holds, it becomes text and never markup: everything goes in by textContent.
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const COLUMNS = ["set", "id", "speaker", "text", "seconds", "level", "peak", "rate", "worst", "link"];
+const COLUMNS = ["set", "id", "speaker", "text", "seconds", "level", "peak", "rate", "worst", "link", "unplayed"];
 const HEADINGS = {
   id: "Utterance", speaker: "Speaker", text: "Transcript", seconds: "Seconds", level: "Level dB", peak: "Peak",
   rate: "Characters/s",
 };
 const NUMBERS = new Map([["seconds", 2], ["level", 1], ["peak", 2], ["rate", 1]]); // and their decimals
+const UNITS = { seconds: "s", level: "dB", peak: "peak", rate: "char/s" }; // where there is no room for headings
 const SILENCE = -100; // dB: what is quieter has its own finding, and would squeeze all others
-const PAGE = 100;
+const PAGE = 50;
+const FEW = 12; // items shown until somebody asks for more
+const LONG = 300; // characters of a transcript, likewise
+const COLLATOR = new Intl.Collator("en", { numeric: true });
 const ROWS = DATA.rows.map((row) => Object.fromEntries(COLUMNS.map((name, index) => [name, row[index]])));
-const LINKS = new Map(ROWS.map((row) => [row.set + "\n" + row.id, row.link]));
+const BY_NAME = new Map(ROWS.map((row) => [row.set + "\n" + row.id, row]));
 const place = (id) => document.getElementById(id);
 
 function make(tag, className, text) {
@@ -24,9 +28,11 @@ function count(number) {
   return number.toLocaleString("en");
 }
 
+/** A button that plays the recording in its place; a link if no browser plays it, nothing if there is none. */
 function player(set, id) {
-  const link = LINKS.get(set + "\n" + id);
-  if (!link) return null;
+  const row = BY_NAME.get(set + "\n" + id);
+  if (!row || !row.link) return "";
+  if (row.unplayed) return link(row.link, row.unplayed, `Open the file: browsers do not play ${row.unplayed}`);
   const button = make("button", "play", "▶");
   button.title = "Listen";
   button.setAttribute("aria-label", "Listen to " + id);
@@ -34,15 +40,56 @@ function player(set, id) {
     const audio = make("audio");
     audio.controls = true;
     audio.addEventListener("error", () => {
-      const open = make("a", "small", "The browser cannot play this: open the file");
-      open.href = link.replace(/#t=.*/, "");
-      audio.replaceWith(open);
+      audio.replaceWith(link(row.link.replace(/#t=.*/, ""), "The browser cannot play this: open the file"));
     });
-    audio.src = link;
+    audio.src = row.link;
     button.replaceWith(audio);
     audio.play().catch(() => {});
   });
   return button;
+}
+
+function link(to, text, title) {
+  const made = make("a", "small file", text);
+  made.href = to;
+  if (title) made.title = title;
+  return made;
+}
+
+/** Text, of which only the beginning is shown if it is very long. */
+function shortened(text) {
+  const holder = make("span", "", text);
+  if (text.length > 1.2 * LONG) {
+    const more = make("button", "more small", `… ${count(text.length - LONG)} more characters`);
+    more.addEventListener("click", () => { holder.textContent = text; });
+    holder.replaceChildren(text.slice(0, LONG), more);
+  }
+  return holder;
+}
+
+/** Draws the first few of them, and more when asked. */
+function fill(holder, them, draw, many = FEW) {
+  holder.append(...them.slice(0, many).map(draw));
+  if (them.length <= many) return;
+  const left = them.length - many;
+  const more = make("button", "more small", left > 100 ? `Show 100 more of ${count(left)}` : `Show ${count(left)} more`);
+  more.addEventListener("click", () => {
+    more.remove();
+    fill(holder, them.slice(many), draw, 100);
+  });
+  holder.append(more);
+}
+
+function themeButton() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (document.documentElement.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
+  const name = () => { place("theme").textContent = isDark() ? "Light" : "Dark"; };
+  place("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    name();
+  });
+  dark.addEventListener("change", name);
+  name();
 }
 
 function drawVerdict() {
@@ -68,7 +115,12 @@ function drawSets() {
       seconds("50%"), seconds("100%"), Object.keys(one.rates).join(" "), Object.keys(one.channels).join(" "),
     ];
     const row = body.insertRow();
-    cells.forEach((text, index) => row.append(make("td", index ? "number" : "", text)));
+    cells.forEach((text, index) => {
+      const cell = row.insertCell();
+      cell.className = index ? "number" : "";
+      cell.textContent = text;
+      cell.dataset.label = names[index];
+    });
   }
 }
 
@@ -120,6 +172,7 @@ function drawCharts() {
     histogram("Speaking rate", "rate", "characters/s", true, 1),
   ];
   place("charts").append(...charts.filter(Boolean));
+  place("charts").hidden = !place("charts").children.length;
 }
 
 const findingState = { level: "", words: "" };
@@ -143,15 +196,12 @@ function drawFindings() {
     summary.append(said);
     details.append(summary, make("p", "advice", finding.advice));
     const list = make("div", "items");
-    for (const item of items) {
+    fill(list, items, (item) => {
       const row = make("div");
-      const button = item.id && player(item.set, item.id);
-      if (button) row.append(button, " ");
       const name = [item.set, item.id].filter(Boolean).join("/");
-      if (name) row.append(make("span", "name", name), " ");
-      row.append(make("span", "", item.says));
-      list.append(row);
-    }
+      row.append(player(item.set, item.id), " ", make("span", "name", name), " ", shortened(item.says));
+      return row;
+    });
     const left = finding.count - finding.items.length;
     if (left) list.append(make("div", "soft small", `and ${count(left)} more, in doctor.json`));
     details.append(list);
@@ -164,8 +214,9 @@ function drawFindings() {
 
 function drawLevels() {
   for (const level of ["", "error", "warning", "information"]) {
-    const many = DATA.findings.filter((one) => !level || one.level === level).length;
-    const button = make("button", "small", `${level || "all"} ${many}`);
+    const many = DATA.findings.reduce((sum, one) => sum + (!level || one.level === level ? one.count : 0), 0);
+    const button = make("button", "small", `${level || "all"} ${count(many)}`);
+    button.dataset.level = level;
     button.setAttribute("aria-pressed", String(level === findingState.level));
     button.addEventListener("click", () => {
       findingState.level = level;
@@ -183,18 +234,16 @@ function drawLevels() {
 function drawUnlikely() {
   if (!DATA.unlikely) return;
   place("doubted").hidden = false;
-  for (const one of DATA.unlikely) {
+  fill(place("unlikely"), DATA.unlikely, (one) => {
     const row = make("div");
-    row.append(make("span", "doubt", one.doubt.toFixed(1)));
-    const button = player(one.set, one.id);
-    if (button) row.append(button, " ");
+    row.append(make("span", "doubt", one.doubt.toFixed(1)), player(one.set, one.id), " ");
     row.append(make("span", "name", `${one.set}/${one.id}`));
     const pair = make("div", "pair");
-    pair.append(make("span", "", "transcript"), make("span", "", one.text));
-    pair.append(make("span", "", "heard"), make("span", "", one.heard || "(nothing)"));
+    pair.append(make("span", "", "transcript"), shortened(one.text));
+    pair.append(make("span", "", "heard"), shortened(one.heard || "(nothing)"));
     row.append(pair);
-    place("unlikely").append(row);
-  }
+    return row;
+  });
   if (!DATA.unlikely.length) place("unlikely").append(make("p", "soft", "The model hears every transcript as it stands."));
 }
 
@@ -207,11 +256,10 @@ function chosen() {
     (!words || `${row.set}/${row.id}\n${row.speaker}\n${row.text}`.toLowerCase().includes(words)));
   if (view.by) {
     const sign = view.down ? -1 : 1;
-    const key = (row) => (view.by === "id" ? row.set + "/" + row.id : row[view.by]);
     rows.sort((one, other) => {
-      const [a, b] = [key(one), key(other)];
+      const [a, b] = [one[view.by], other[view.by]];
       if (a === null || b === null) return (a === null) - (b === null);
-      return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
+      return sign * (typeof a === "number" ? a - b : COLLATOR.compare(a, b));
     });
   }
   return rows;
@@ -222,6 +270,7 @@ function drawHead() {
   for (const [name, heading] of Object.entries(HEADINGS)) {
     const cell = make("th", NUMBERS.has(name) ? "number" : "");
     const button = make("button", "small", heading);
+    button.dataset.by = name;
     button.addEventListener("click", () => {
       view.down = view.by === name && !view.down;
       [view.by, view.page] = [name, 0];
@@ -242,16 +291,20 @@ function drawUtterances() {
   body.replaceChildren();
   for (const row of rows.slice(view.page * PAGE, (view.page + 1) * PAGE)) {
     const line = body.insertRow();
-    for (const [name, heading] of Object.entries(HEADINGS)) {
+    for (const name of Object.keys(HEADINGS)) {
       const cell = make("td", NUMBERS.has(name) ? "number" : name);
+      const value = row[name];
       if (name === "id") {
         const mark = make("span", "mark " + row.worst);
         mark.title = row.worst || "nothing found";
-        cell.append(mark, player(row.set, row.id), ` ${row.set}/${row.id}`);
+        const holder = make("div", "who");
+        holder.append(mark, player(row.set, row.id), make("span", "", `${row.set}/${row.id}`));
+        cell.append(holder);
+      } else if (NUMBERS.has(name)) {
+        cell.textContent = value === null ? "" : value.toFixed(NUMBERS.get(name));
+        cell.dataset.unit = UNITS[name];
       } else {
-        const known = row[name] !== null && row[name] !== undefined;
-        cell.textContent = !known ? "" : NUMBERS.has(name) ? row[name].toFixed(NUMBERS.get(name)) : row[name];
-        cell.dataset.label = heading;
+        cell.append(shortened(value));
       }
       line.append(cell);
     }
@@ -273,6 +326,7 @@ function listenToControls() {
     view[name] = value;
     if (name !== "page") view.page = 0;
     drawUtterances();
+    if (name === "page") place("all").scrollIntoView();
   };
   place("set").addEventListener("change", (event) => change("set", event.target.value));
   place("search").addEventListener("input", (event) => change("words", event.target.value));
@@ -280,12 +334,22 @@ function listenToControls() {
   place("next").addEventListener("click", () => change("page", view.page + 1));
 }
 
+function drawUnplayed() {
+  const kinds = new Map();
+  for (const { unplayed } of ROWS) if (unplayed) kinds.set(unplayed, (kinds.get(unplayed) || 0) + 1);
+  const told = [...kinds].map(([kind, many]) => `${count(many)} ${many === 1 ? "recording is" : "recordings are"} ${kind}`);
+  place("unplayed").hidden = !told.length;
+  place("unplayed").textContent = `${told.join(", ")}, which browsers do not play: the links open the files.`;
+}
+
+themeButton();
 drawVerdict();
 drawSets();
 drawCharts();
 drawLevels();
 drawFindings();
 drawUnlikely();
+drawUnplayed();
 drawHead();
 listenToControls();
 drawUtterances();

@@ -8,15 +8,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asr.doctor.examine import Diagnosis
-from asr.doctor.finding import LEVELS
+from asr.doctor.finding import LEVELS, Case
 from asr.doctor.transcripts import speaking_rate
 from asr.page import page
 
 _HERE = Path(__file__).parent
 _MOST = 200  # items of a finding, and doubted transcripts; doctor.json has them all
 
-_BODY = """<header>
-<h1>asr doctor</h1>
+# Containers that browsers play, as libsndfile calls them; what they cannot play within one shows when it is tried.
+_PLAYED = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+_KNOWN_AS = {"NIST": "SPHERE"}
+
+_BODY = """<noscript><p class="card">This page is drawn by the script within it: allow scripts to see it.</p></noscript>
+<header>
+<div class="top"><h1>asr doctor</h1><button id="theme" class="small"></button></div>
 <p id="verdict"></p>
 <ul id="assumed" class="soft small"></ul>
 </header>
@@ -34,8 +39,9 @@ _BODY = """<header>
 the labels. It may be the model that errs: listen.</p>
 <div class="rows" id="unlikely"></div>
 </section>
-<section class="card">
+<section class="card" id="all">
 <h2>Utterances</h2>
+<p id="unplayed" class="soft small" hidden></p>
 <div class="bar"><select id="set" aria-label="Set"></select><input id="search" type="search"
  placeholder="Search ids, speakers, transcripts" aria-label="Search utterances"><span id="shown"
  class="soft small"></span></div>
@@ -43,6 +49,19 @@ the labels. It may be the model that errs: listen.</p>
 <p class="pages"><button id="back">Back</button> <span id="page" class="small soft"></span>
 <button id="next">Next</button></p>
 </section>"""
+
+
+def _link(case: Case, folder: Path) -> tuple[str, str]:
+    """Where the page finds the audio, empty if there is none; and what container it is, if browsers do not play it."""
+    seen, one = case.recording, case.utterance
+    if not (seen.container or one.audio.is_file()):
+        return "", ""
+    link = quote(Path(os.path.relpath(one.audio.resolve(), folder)).as_posix())
+    if seen.container and seen.container not in _PLAYED:
+        return link, _KNOWN_AS.get(seen.container, seen.container)
+    if one.offset is not None:
+        link += f"#t={one.offset:.3f},{one.offset + one.duration:.3f}"  # a media fragment: the segment
+    return link, ""
 
 
 def _rows(diagnosis: Diagnosis, out: Path) -> list[list[object]]:
@@ -57,13 +76,11 @@ def _rows(diagnosis: Diagnosis, out: Path) -> list[list[object]]:
     for case in diagnosis.cases:
         seen, one = case.recording, case.utterance
         rate = speaking_rate(case)
-        # The audio that a browser is to play: a media fragment gives the segment.
-        link = quote(Path(os.path.relpath(one.audio.resolve(), folder)).as_posix())
-        if one.offset is not None:
-            link += f"#t={one.offset:.3f},{one.offset + one.duration:.3f}"
         measured = [round(seen.seconds, 3), round(seen.level, 1), round(seen.peak, 3)] if seen.seconds else [None] * 3
         speaker, kind = one.speaker or "", worst.get((case.set, one.id), "")
-        rows.append([case.set, one.id, speaker, one.text, *measured, round(rate, 2) if rate else None, kind, link])
+        link, unplayed = _link(case, folder)
+        said = [case.set, one.id, speaker, one.text]
+        rows.append([*said, *measured, round(rate, 2) if rate else None, kind, link, unplayed])
     return rows
 
 

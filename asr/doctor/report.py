@@ -141,9 +141,8 @@ def _draw(diagnosis: Diagnosis, out: Path, console: Console) -> None:
     told = ", ".join(f"{count:,} {level}{'' if count == 1 else 's'}" for count, level in counts)
     console.print(Text(f"{verdict}: {told}.", style="bold"))
     if rejects := diagnosis.rejects():
-        console.print(
-            Text(f"{out / 'rejects.jsonl'} lists the {len(rejects):,} utterances that had better not be used.")
-        )
+        many = "utterance" if len(rejects) == 1 else f"{len(rejects):,} utterances"
+        console.print(Text(f"{out / 'rejects.jsonl'} lists the {many} that had better not be used."))
     console.print(Text(f"Everything is in {out / 'doctor.html'} and {out / 'doctor.json'}."))
 
 

@@ -112,6 +112,35 @@ def test_each_fault_alone(corpus: Corpus, plant: Callable[[Corpus], None], expec
     assert _found(_examine(corpus.write(), Config())) == expected
 
 
+@pytest.mark.parametrize(
+    ("begin", "length", "expected"),
+    [
+        (0.0, 2.0, {(ERROR, "copy-across-sets", "first")}),
+        (0.5, 2.0, {(ERROR, "overlap", "first")}),
+        (0.5, 0.5, {(ERROR, "overlap", "first")}),
+        (1.5, 2.0, set()),
+        (2.0, 2.0, set()),
+        (None, 6.0, {(ERROR, "overlap", "first")}),
+    ],
+)
+def test_segments_of_one_file_do_not_lie_over_each_other(
+    corpus: Corpus, begin: float | None, length: float, expected: set[tuple[str, str, str]]
+) -> None:
+    talk = np.concatenate([babble("abcde fghi", number) for number in range(6)])[: 6 * RATE]
+    corpus.add("train", "first", "abcde fghi abcde fghi", talk, "bob")
+    corpus.change("first", offset=0.0, duration=2.0)
+    # The same file by another way, as in a manifest of another folder.
+    line = {**corpus.lines["train"][-1], "id": "second", "audio_filepath": f"../{corpus.folder.name}/first.wav"}
+    line |= {"offset": begin, "duration": length, "speaker": "kim", "text": "abcde fghi abcde"}
+    corpus.lines["dev"].append(line)
+    found = {one for one in _found(_examine(corpus.write())) if one[1] in ("overlap", "copy-across-sets")}
+    assert found == expected
+    corpus.lines["train"].append(corpus.lines["dev"].pop())
+    levels = {"copy-across-sets": "copy-within-set"}
+    told = {one for one in _found(_examine(corpus.write())) if one[1] in ("overlap", "copy-within-set")}
+    assert told == {(WARNING, levels.get(check, check), id) for _, check, id in expected}
+
+
 def test_without_a_config_nothing_is_said_of_the_rate_and_what_does_not_fit_is_a_warning(corpus: Corpus) -> None:
     _low_rate(corpus)
     corpus.change("train-17", text="oo" * 60)

@@ -238,16 +238,18 @@ def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: 
     script = "fsdd/connected.sh"
     done = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert _begun(done.stdout) == list(range(1, 13))
+    assert _begun(done.stdout) == list(range(1, 14))
     data, exp = tree / "data" / "fsdd-connected-without-theo", tree / "exp" / "fsdd-without-theo-connected" / "seed1"
     test = read_manifest(data / "test.jsonl")
     assert {one.speaker for one in test} == {"theo"}
     assert all(3 <= len(one.text.split()) <= 7 for one in test)
+    told = json.loads((data / "doctor" / "doctor.json").read_text())
+    assert (told["errors"], [one["name"] for one in told["manifests"]]) == (0, ["train", "dev", "test"])
     result = json.loads((exp / "decode" / "test-lm" / "result.json").read_text())
     assert (result["system"], result["words"]) == ("beam+2gram", sum(len(one.text.split()) for one in test))
     assert result["against_wer"] == json.loads((exp / "decode" / "test" / "result.json").read_text())["wer"]
     again = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
-    assert _done(again.stdout) == list(range(1, 13))
+    assert _done(again.stdout) == list(range(1, 14))
 
 
 def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
