@@ -57,7 +57,7 @@ def open_audio(path: Path) -> soundfile.SoundFile:
     """
     try:
         file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError, UnicodeEncodeError) as error:
         raise AsrError(f"{path}: {_why_not_opened(path)}") from error
     try:
         _check_complete(file, path)

@@ -133,6 +133,21 @@ def scoring_words(text: str) -> list[str]:
     return text.split() if text.isascii() or not _ANY_UNSPACED.search(text) else _UNIT.findall(text)
 
 
+def scoring_characters(text: str) -> str:
+    """What character errors are counted in: without the spaces beside scripts without spaces, where nobody says them.
+
+    Args:
+        text: as `basic` or `english` leaves it.
+    """
+    if text.isascii() or not _ANY_UNSPACED.search(text):
+        return text
+    units = _UNIT.findall(text)
+    parted = [_ANY_UNSPACED.match(unit) is None for unit in units]
+    return "".join(
+        f" {unit}" if place and parted[place - 1] and parted[place] else unit for place, unit in enumerate(units)
+    )
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """What is done to reference and hypothesis alike before they are compared; calling it changes a text.
@@ -142,12 +157,14 @@ class Normaliser:
         description: what it does, in a line.
         change: text → text; idempotent, and never raises.
         split: changed text → the words that errors are counted in.
+        characters: changed text → the characters that errors are counted in.
     """
 
     name: str
     description: str
     change: Callable[[str], str]
     split: Callable[[str], list[str]]
+    characters: Callable[[str], str]
 
     def __call__(self, text: str) -> str:
         return self.change(text)
@@ -155,12 +172,13 @@ class Normaliser:
 
 _BY_CHARACTER = "scripts without spaces scored by character"
 _ALL = (
-    Normaliser("none", "white space made single, nothing else touched", none, str.split),
+    Normaliser("none", "white space made single, nothing else touched", none, str.split, str),
     Normaliser(
         "basic",
         "NFKC, case folded, punctuation and symbols removed, apostrophes inside words kept; " + _BY_CHARACTER,
         basic,
         scoring_words,
+        scoring_characters,
     ),
     Normaliser(
         "english",
@@ -168,6 +186,7 @@ _ALL = (
         "of words; fillers such as uh and um kept; " + _BY_CHARACTER,
         english,
         scoring_words,
+        scoring_characters,
     ),
 )
 NORMALISERS: dict[str, Normaliser] = {one.name: one for one in _ALL}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.errors import UsageError
-from asr.text import NORMALISERS, basic, english, none, normaliser, scoring_words
+from asr.text import NORMALISERS, basic, english, none, normaliser, scoring_characters, scoring_words
 from tests.corpora import ROOT, corpus_folder
 
 # Letters beside marks, joiners and odd folders are where normalisation goes wrong: draw them often.
@@ -136,6 +136,28 @@ def test_scripts_with_spaces_are_scored_by_word(text: str) -> None:
 )
 def test_scripts_without_spaces_are_scored_by_character(text: str, words: str) -> None:
     assert scoring_words(basic(text)) == unicodedata.normalize("NFC", words).split(" ")
+
+
+@given(text=TEXTS)
+@settings(max_examples=300, deadline=None)
+def test_characters_do_not_depend_on_spaces_where_words_do_not(text: str) -> None:
+    plain = basic(text)
+    assert scoring_characters(plain).replace(" ", "") == plain.replace(" ", "")
+    assert scoring_characters(" ".join(scoring_words(plain))) == scoring_characters(plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [
+        ("我 今天 去", "我今天去"),
+        ("我用 iphone 15 pro 吗", "我用iphone 15 pro吗"),
+        ("สวัสดีครับ ผม", "สวัสดีครับผม"),
+        ("안녕 세계", "안녕 세계"),
+        ("ça va", "ça va"),
+    ],
+)
+def test_spaces_beside_scripts_without_spaces_are_no_characters(text: str, characters: str) -> None:
+    assert scoring_characters(text) == characters
 
 
 def test_transcripts_of_an4_and_librispeech_are_only_folded() -> None:

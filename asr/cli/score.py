@@ -11,6 +11,7 @@ import typer
 from asr.errors import UsageError
 
 if TYPE_CHECKING:
+    from asr.score.inputs import Columns
     from asr.score.result import Comparison, Result
 
 _FORMATS = "jsonl, trn, kaldi, csv, tsv, lines, stm or ctm"
@@ -57,16 +58,19 @@ def score(
     gc.disable()  # texts live as long as the command, and looking through millions of them takes a third of its time
     normaliser(normalise)  # a name that is wrong is told before anything is read
     folder = out or _default_folder(hypotheses)
+    if against is not None and against.exists() and hypotheses.exists() and against.samefile(hypotheses):
+        raise UsageError(f"{against}: --against needs the hypotheses of another system, this is HYP itself")
     _spare(folder, [references, hypotheses, *([against] if against else [])])
     settings = Settings(normalise, alignment, resample, seed, allow_extra)
     columns = Columns(id=id_column, reference=ref_column, hypothesis=hyp_column, speaker=speaker_column)
     pair = read_pair(references, hypotheses, ref_format, hyp_format, columns, utt2spk)
+    _check_columns(columns, pair.ref_format, pair.hyp_format, against is not None)
     notes = [f"references read as {pair.ref_format}, hypotheses as {pair.hyp_format}", *pair.notes]
-    result = score(pair.references, pair.hypotheses, settings, notes, how_split(references.parent))
+    result = score(pair.references, pair.hypotheses, settings, notes, how_split(references.parent), hypotheses)
     comparison = None
     if against is not None:
         other = read_other(pair, references, against, hyp_format, columns)
-        there = score(pair.references, other.hypotheses, settings, other.notes)
+        there = score(pair.references, other.hypotheses, settings, other.notes, source=against)
         comparison = compare(result, there, against, _names(hypotheses, against))
     receipt = receipt_fields(result, comparison, references, hypotheses)
     text = to_text(result, comparison)
@@ -80,7 +84,25 @@ def score(
 
 def _default_folder(hypotheses: Path) -> Path:
     """Where ``asr decode`` wrote; elsewhere a folder of its own, since the neighbours are somebody's files."""
+    if hypotheses.as_posix().startswith(("/dev/", "/proc/")):
+        raise UsageError(f"{hypotheses}: nothing can be written beside a pipe; say where with --out")
     return hypotheses.parent if hypotheses.name == "hyp.jsonl" else hypotheses.with_name(f"{hypotheses.name}.score")
+
+
+def _check_columns(columns: Columns, ref_format: str, hyp_format: str, compared: bool) -> None:
+    """Refuses names of columns where there are none: they would say nothing."""
+    ref, hyp = ref_format in ("csv", "tsv"), hyp_format in ("csv", "tsv") or compared
+    for option, name, table in (
+        ("id-column", columns.id, ref or hyp),
+        ("ref-column", columns.reference, ref),
+        ("hyp-column", columns.hypothesis, hyp),
+        ("speaker-column", columns.speaker, ref),
+    ):
+        if name is not None and not table:
+            raise UsageError(
+                f"--{option} {name}: is for tables, but REF was read as {ref_format} and HYP as {hyp_format}; leave it "
+                "out, or say --ref-format or --hyp-format csv or tsv"
+            )
 
 
 def _spare(folder: Path, inputs: list[Path]) -> None:

@@ -94,10 +94,10 @@ def align_runs(
     Returns:
         (operation, start and end in the reference, the same in the hypothesis), ends exclusive, from left to right.
     """
+    if reference == hypothesis:
+        length = len(reference)
+        return [("hit", 0, length, 0, length)] if length else []
     if alignment == "unit":
-        if reference == hypothesis:
-            length = len(reference)
-            return [("hit", 0, length, 0, length)] if length else []
         steps: list[tuple[str, int, int, int, int]] = Levenshtein.opcodes(reference, hypothesis).as_list()  # type: ignore[assignment]
         return [(_RUNS[tag], start, end, first, last) for tag, start, end, first, last in steps]
     from asr.score.sclite_align import sclite_steps  # brings numba, which unit costs do without

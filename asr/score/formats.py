@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from asr.columns import TEXT_COLUMNS
 from asr.errors import AsrError
+from asr.score.controls import check_id
 
 FORMATS = {
     "jsonl": "JSON lines: a manifest or what asr decode writes (id, text, …; NeMo's pred_text)",
@@ -50,13 +51,15 @@ def unique(path: Path, text: str, entries: Callable[[Path, str], Iterator[tuple[
         entries: yields line number, id and what is known of it.
 
     Raises:
-        AsrError: an id occurs twice; the sentence names both lines. What ``entries`` raises.
+        AsrError: an id occurs twice (the sentence names both lines) or holds a control character; what ``entries``
+            raises.
     """
     found: dict[str, Entry] = {}
     for number, name, entry in entries(path, text):
         if name in found:
             first = next(line for line, other, _ in entries(path, text) if other == name)
             raise AsrError(f"{path}:{number}: the id {name!r} stands on line {first} already")
+        check_id(name, f"{path}:{number}")
         found[name] = entry
     return found
 
@@ -187,7 +190,7 @@ def detect(path: Path, text: str) -> str | None:
         decimal = any("." in time for one in fitting for time in one[times])
         if 2 * len(fitting) > len(fields) and (decimal or suffix == name or len(data) < len(sample)):
             return name
-    return None
+    return suffix if suffix in ("stm", "ctm") else None  # malformed; reading it tells how
 
 
 def _firsts(text: str, most: int = -1) -> list[str]:

@@ -40,7 +40,9 @@ def check_confidence(value: object, where: str) -> float:
         AsrError: not a number from 0 to 1.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise AsrError(f"{where}: the confidence of a word must be a number from 0 to 1, this is {value!r}")
+        raise AsrError(
+            f"{where}: the confidence of a word must be a number from 0 to 1, this is {value!r}; leave out others"
+        )
     return float(value)
 
 

@@ -15,6 +15,7 @@ from asr.score.references import Reference, json_references
 from asr.score.tables import Columns, read_table
 
 _NAMED = 3  # ids that a sentence names
+_PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
 _WORDS = {"trn": formats.trn, "kaldi": formats.kaldi, "lines": formats.lines}
 
 
@@ -68,6 +69,8 @@ class _Hypotheses:
 def _open(path: Path, named: str | None, option: str) -> _File:
     if named is not None and named not in FORMATS:
         raise UsageError(f"--{option}: there is no format {named!r}; there are {', '.join(FORMATS)}")
+    if path.suffix.lower() in _PACKED and path.is_file():
+        raise AsrError(f"{path}: is compressed ({path.suffix}); unpack it first")
     text, note = read_any_text(path)
     return _File(path, text, named or detect(path, text), [] if note is None else [note])
 
@@ -159,6 +162,15 @@ def _check_sources(ref: _File, hyp: _File, columns: Columns) -> None:
     raise UsageError(f"{ref.path}: the references and the hypotheses are the same texts of the same file")
 
 
+def _swapped(ref: _File, hyp: _File) -> list[str]:
+    """A sentence where the hypotheses are a manifest without predictions, and the references are none."""
+    first, other = (one.text.lstrip().partition("\n")[0] for one in (ref, hyp))
+    manifest = '"audio_filepath"' in other and '"pred_text"' not in other and '"audio_filepath"' not in first
+    if not (manifest and ref.format == hyp.format == "jsonl"):
+        return []
+    return [f"{hyp.path} is a manifest and {ref.path} is none; REF comes first, they may be the wrong way round"]
+
+
 def _some(ids: Collection[str]) -> str:
     return ", ".join(map(repr, list(ids)[:_NAMED])) + (" …" if len(ids) > _NAMED else "")
 
@@ -241,7 +253,7 @@ def read_pair(
     _check_sources(said_in, heard_in, columns)
     _check_match(ref, said, hyp, heard)
     references = said.every if utt2spk is None else _with_speakers(said.every, utt2spk)
-    notes = [*said_in.notes, *heard_in.notes, *notes, *said.notes, *heard.notes]
+    notes = [*said_in.notes, *heard_in.notes, *notes, *_swapped(said_in, heard_in), *said.notes, *heard.notes]
     return Pair(references, heard.every, said.format, heard.format, notes, said.numbered, said.segments)
 
 

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from rich.cells import cell_len
 
 from asr.score.align import Alignment, align_runs
+from asr.score.controls import visible
 from asr.score.result import Result
 from asr.text import normaliser
 
@@ -28,7 +29,10 @@ def _lines(said: list[str], heard: list[str], alignment: Alignment) -> str:
     above: list[str] = []
     below: list[str] = []
     marks: list[str] = []
-    for operation, start, end, start_heard, end_heard in align_runs(said, heard, alignment):
+    runs = align_runs(said, heard, alignment)
+    if not " ".join(said + heard).isprintable():
+        said, heard = list(map(visible, said)), list(map(visible, heard))
+    for operation, start, end, start_heard, end_heard in runs:
         ours, theirs = said[start:end], heard[start_heard:end_heard]
         if operation == "hit":
             above += ours
@@ -54,7 +58,7 @@ def pra_text(result: Result, system: str) -> str:
     members: dict[str | None, list[int]] = {}
     for row, utterance in enumerate(result.utterances):
         members.setdefault(utterance.speaker, []).append(row)
-    names = ["(not named)" if speaker is None else speaker for speaker in members]
+    names = ["(not named)" if speaker is None else visible(speaker) for speaker in members]
     parts = [f"\n\n\t\tDUMP OF SYSTEM ALIGNMENT STRUCTURE\n\nSystem name:   {system}\n\nSpeakers: \n"]
     parts += [f"{number:5}:  {name}\n" for number, name in enumerate(names)]
     counts = result.counts.tolist()

@@ -162,7 +162,7 @@ def receipt_fields(
     if not fields:
         fields = {"hypotheses": hypotheses.as_posix(), "hypotheses_sha256": seen}
     digest = _sha256(references)
-    if fields.get("manifest_sha256") != digest:
+    if digest is None or fields.get("manifest_sha256") != digest:
         fields |= {"manifest": references.as_posix(), "manifest_sha256": digest}
     return _in_order(fields | score_fields(result, comparison))
 

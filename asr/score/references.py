@@ -41,11 +41,15 @@ def json_object(line: str, where: str) -> dict[str, Any]:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
-        raise AsrError(f"{where}: not a JSON object ({error.msg} at column {error.colno})") from error
+        raise AsrError(
+            f"{where}: not a JSON object ({error.msg} at column {error.colno}); JSON lines hold one object a line"
+        ) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested as deep
         raise AsrError(f"{where}: not a JSON object that can be read ({error})") from error
     if not isinstance(fields, dict):
-        raise AsrError(f"{where}: a line must be a JSON object, this is {type(fields).__name__}")
+        raise AsrError(
+            f"{where}: a line must be a JSON object, this is {type(fields).__name__}; write one object a line"
+        )
     return fields
 
 
@@ -85,7 +89,7 @@ def json_id(fields: dict[str, Any], where: str) -> str:
     Raises:
         AsrError: there is none, or it is neither string nor whole number.
     """
-    if isinstance(fields.get("id"), int):
+    if isinstance(fields.get("id"), int) and not isinstance(fields["id"], bool):
         return str(fields["id"])
     name = checked_text(fields, "id", where)
     if not name and Path(audio := checked_text(fields, "audio_filepath", where)).name:
@@ -110,7 +114,7 @@ def json_reference(line: str, where: str, folder: Path) -> Reference:
     if "text" not in fields:  # a null is an empty transcript, as in a manifest
         raise AsrError(f"{where}: the field 'text' is missing; there are {sorted(fields)}")
     name, text = json_id(fields, where), checked_text(fields, "text", where)
-    if isinstance(fields.get("speaker"), int):  # some manifests number them
+    if isinstance(fields.get("speaker"), int) and not isinstance(fields["speaker"], bool):  # some manifests number them
         fields["speaker"] = str(fields["speaker"])
     speaker = checked_text(fields, "speaker", where) or None
     duration = checked_seconds(fields, "duration", where)

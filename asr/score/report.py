@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from asr.score.controls import visible
 from asr.score.result import Comparison, Group, Result
 from asr.score.statistics import Interval
 from asr.text import normaliser
 
 _WIDTH = 120  # columns where there is no terminal
+_NARROWEST = 72  # columns of a terminal; in fewer, numbers would be cut short
 _FREQUENT = 10  # confusions, deletions and insertions that are listed
 _MOST_SPEAKERS = 50
 _NAMED = 5  # ids that a sentence names
@@ -85,10 +87,11 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     """What a comparison says: the two rates, then each test."""
     failed = len(comparison.other.failed)
     there = f" ({failed:,} utterances failed there, scored as deletions)" if failed else ""
+    rate, segments = comparison.other.words.rate, comparison.segments
     return [
-        f"Against {comparison.path}: its WER is {_number(comparison.other.words.rate)} %{there}; "
+        f"Against {comparison.path}: its WER is {_number(rate)}{'' if rate is None else ' %'}{there}; "
         f"{comparison.better:,} utterances are better here and {comparison.worse:,} worse.",
-        comparison.segments.sentence(*comparison.names),
+        comparison.left_out if segments is None else segments.sentence(*comparison.names),
         *([] if comparison.bootstrap is None else [comparison.bootstrap.sentence(*comparison.names)]),
         comparison.sentences.sentence(*comparison.names),
         "Paired permutation of utterances: if neither system were better, so great a difference would come about by "
@@ -108,7 +111,7 @@ def _groups(title: str, groups: Sequence[Group]) -> Table:
     for one in groups:
         words = one.words
         table.add_row(
-            Text("(not named)" if one.name is None else one.name),
+            Text("(not named)" if one.name is None else visible(one.name)),
             f"{one.utterances:,}",
             f"{words.reference_length:,}",
             _number(words.rate),
@@ -144,12 +147,13 @@ def _confusions(result: Result) -> Table:
         else:
             table.add_column(heading, overflow="fold")
     for one, two, three in zip_longest(confused, left_out, put_in):
-        table.add_row(*map(Text, [*(one or ("", "", "")), *(two or ("", "")), *(three or ("", ""))]))
+        cells = [*(one or ("", "", "")), *(two or ("", "")), *(three or ("", ""))]
+        table.add_row(*[Text(visible(cell)) for cell in cells])
     return table
 
 
 def _failures(result: Result, most: int | None) -> list[str]:
-    lines = [f"  {name}: {reason}" for name, reason in result.failed.items()]
+    lines = [f"  {name}: {visible(reason)}" for name, reason in result.failed.items()]
     if most is not None and len(lines) > most:
         return [*lines[:most], f"  … and {len(lines) - most:,} more; report.txt names them all"]
     return lines
@@ -202,6 +206,7 @@ def to_text(result: Result, comparison: Comparison | None = None) -> str:
 def print_report(result: Result, comparison: Comparison | None, text: str) -> None:
     """The same on the standard output: in the terminal's width where there is one, else ``text``."""
     console = Console()
+    console.width = max(console.width, _NARROWEST)
     if console.is_terminal:
         _draw(result, comparison, console, _MOST_FAILED)
     else:

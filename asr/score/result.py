@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +75,7 @@ class Result:
         references: id → normalised reference.
         hypotheses: id → the same of the hypothesis.
         counts: int64, shape (utterances, 4): hits, substitutions, deletions and insertions of words.
-        characters: in the references, spaces between words included.
+        characters: in the references, spaces between words included, but not those beside scripts without spaces.
         character_errors: edit distance over characters.
         failed: id → reason of those without a hypothesis, which are scored as deletions.
         extra: ids of hypotheses that have no reference and were passed over.
@@ -144,6 +145,7 @@ def score(
     settings: Settings,
     notes: Sequence[str] = (),
     split: str = "",
+    source: Path | None = None,
 ) -> Result:
     """Scores each hypothesis against its reference; one that failed or is missing counts as deletions.
 
@@ -155,20 +157,24 @@ def score(
         settings: how to score.
         notes: what was noticed in reading.
         split: how train, dev and test were parted, where that is known.
+        source: the hypotheses' file, for sentences.
 
     Raises:
-        AsrError: no references; hypotheses without a reference that are not allowed; or intervals over speakers are
-            wanted and not every reference names its speaker.
+        AsrError: no references; hypotheses without a reference that are not allowed; intervals over speakers wanted
+            and not every reference names its speaker; sclite's costs wanted, and no numba or an utterance too long.
         UsageError: there is no such normaliser.
     """
     chosen = normaliser(settings.normalise)
+    if settings.alignment == "sclite" and find_spec("numba") is None:
+        raise AsrError("--alignment sclite needs numba, which is not installed; install it, or take --alignment unit")
     if not references:
         raise AsrError("there are no utterances to score")
     names = [one.id for one in references]
-    extra = _extra(set(names), hypotheses, settings.allow_extra)
+    extra = _extra(set(names), hypotheses, settings.allow_extra, source)
     answers = {name: hypotheses.get(name, _MISSING) for name in names}
     normalised = {one.id: chosen.change(one.text) for one in references}
     texts = {name: chosen.change(answer.text) for name, answer in answers.items()}
+    said, heard = (list(map(chosen.characters, side.values())) for side in (normalised, texts))
     counts, confusions, deletions, insertions = _count(normalised, texts, chosen, settings)
     speakers = _grouped(counts, [one.speaker for one in references])
     errors, lengths = counts[:, 1:].sum(axis=1), counts[:, :3].sum(axis=1)
@@ -183,8 +189,8 @@ def score(
         references=normalised,
         hypotheses=texts,
         counts=counts,
-        characters=sum(map(len, normalised.values())),
-        character_errors=int(character_errors(list(normalised.values()), list(texts.values())).sum()),
+        characters=sum(map(len, said)),
+        character_errors=int(character_errors(said, heard).sum()),
         failed={name: answer.error for name, answer in answers.items() if answer.error is not None},
         extra=extra,
         by_utterance=interval(errors, lengths, settings.seed),
@@ -202,13 +208,14 @@ def score(
     )
 
 
-def _extra(known: set[str], hypotheses: Mapping[str, Hypothesis], allowed: bool) -> list[str]:
+def _extra(known: set[str], hypotheses: Mapping[str, Hypothesis], allowed: bool, source: Path | None) -> list[str]:
     extra = [name for name in hypotheses if name not in known]
     if extra and not allowed:
+        where = "" if source is None else f"{source}: "
         named = ", ".join(extra[:_NAMED]) + (" …" if len(extra) > _NAMED else "")
         raise AsrError(
-            f"{len(extra):,} of {len(hypotheses):,} hypotheses are of utterances that the references do not hold "
-            f"({named}); score them against what was decoded, or pass them over with --allow-extra"
+            f"{where}{len(extra):,} of {len(hypotheses):,} hypotheses are of utterances that the references do not "
+            f"hold ({named}); score them against what was decoded, or pass them over with --allow-extra"
         )
     return extra
 
@@ -325,10 +332,11 @@ class Comparison:
         path: the other's file.
         other: its result.
         better, worse: utterances in which this system makes fewer, or more, errors than the other.
-        segments: matched-pairs sentence-segment word error test.
+        segments: matched-pairs sentence-segment word error test; None where it cannot be made.
         bootstrap: paired bootstrap of the difference in WER; None for fewer than two units, or no words.
         sentences: McNemar's test on utterances right and wrong.
         permutation: p-value of the paired permutation of utterances.
+        left_out: a sentence on why there are no segments; empty if there are.
     """
 
     names: tuple[str, str]
@@ -336,10 +344,11 @@ class Comparison:
     other: Result
     better: int
     worse: int
-    segments: Mapsswe
+    segments: Mapsswe | None
     bootstrap: PairedBootstrap | None
     sentences: McNemar
     permutation: float
+    left_out: str = ""
 
 
 def compare(result: Result, other: Result, path: Path, names: tuple[str, str]) -> Comparison:
@@ -356,6 +365,7 @@ def compare(result: Result, other: Result, path: Path, names: tuple[str, str]) -
     said, heard, heard_there = (
         list(map(split, texts.values())) for texts in (result.references, result.hypotheses, other.hypotheses)
     )
+    segments, left_out = _segments(said, heard, heard_there)
     ours, theirs, words = result.errors, other.errors, result.counts[:, :3].sum(axis=1)
     units = np.stack([ours, theirs, words])
     if settings.resample == "speaker":
@@ -367,8 +377,21 @@ def compare(result: Result, other: Result, path: Path, names: tuple[str, str]) -
         other=other,
         better=int(np.count_nonzero(ours < theirs)),
         worse=int(np.count_nonzero(ours > theirs)),
-        segments=mapsswe(said, heard, heard_there),
+        segments=segments,
         bootstrap=paired_bootstrap(units[0], units[1], units[2], settings.seed, settings.resample),
         sentences=mcnemar(ours, theirs),
         permutation=paired_permutation(ours, theirs, settings.seed),
+        left_out=left_out,
     )
+
+
+def _segments(
+    said: Sequence[Sequence[str]], heard: Sequence[Sequence[str]], heard_there: Sequence[Sequence[str]]
+) -> tuple[Mapsswe | None, str]:
+    """The test, or a sentence on why there is none: the other tests do without numba, and take texts of any length."""
+    if find_spec("numba") is None:
+        return None, "MAPSSWE is left out: it needs numba, which is not installed."
+    try:
+        return mapsswe(said, heard, heard_there), ""
+    except AsrError:
+        return None, "MAPSSWE is left out: an utterance has too many words for sclite's alignment."

@@ -12,7 +12,8 @@ from asr.score.statistics import resampled_totals
 
 _LEVEL = 0.05
 _RESAMPLES = 10_000
-_FEW = 20  # speakers
+_FEW = 20  # utterances or speakers
+_FEW_SEGMENTS = 50
 
 
 def _verdict(first: float, second: float, p_value: float, names: tuple[str, str]) -> str:
@@ -50,9 +51,14 @@ class Mapsswe:
     def sentence(self, name: str, other: str) -> str:
         """What it means, of systems called so."""
         verdict = _verdict(self.errors, self.other_errors, self.p_value, (name, other))
+        per_segment, caution = "", ""
+        if self.errors != self.other_errors:
+            per_segment = f", {abs(self.mean):.3f} {'fewer' if self.mean < 0 else 'more'} per segment"
+            if self.segments < _FEW_SEGMENTS:
+                caution = f" With fewer than {_FEW_SEGMENTS} segments its p-value cannot be relied on."
         return (
             f"MAPSSWE: {name} makes {self.errors:,} errors and {other} {self.other_errors:,} in {self.segments:,} "
-            f"segments, {abs(self.mean):.3f} {'fewer' if self.mean < 0 else 'more'} per segment; {verdict}"
+            f"segments{per_segment}; {verdict}{caution}"
         )
 
 
@@ -110,13 +116,15 @@ class PairedBootstrap:
 
     def sentence(self, name: str, other: str) -> str:
         """What it means, of systems called so."""
-        caution = ""
-        if self.unit != "utterance" and self.units < _FEW:
+        against, caution = "", ""
+        if self.difference:
+            against = f"; {100 * self.reversed:.1f} % of them do not have it so"
+        if self.difference and self.units < _FEW:
             caution = f" With only {self.units} {self.unit}s the bootstrap is too sure of itself."
         return (
             f"Paired bootstrap: the WER of {name} less that of {other} is {100 * self.difference:+.2f} points, 95 % "
-            f"interval {100 * self.low:+.2f} to {100 * self.high:+.2f}; {100 * self.reversed:.1f} % of "
-            f"{self.resamples:,} resamples of {self.units:,} {self.unit}s do not have it so. "
+            f"interval {100 * self.low:+.2f} to {100 * self.high:+.2f}, over {self.resamples:,} resamples of "
+            f"{self.units:,} {self.unit}s{against}. "
             f"{_verdict(self.difference, 0, self.p_value, (name, other))}{caution}"
         )
 

@@ -13,6 +13,7 @@ _RESAMPLES = 10_000
 _TAIL = 0.025  # of each side of a 95 % interval
 # Counts that a thread holds at a time: 20 MB. Another number gives corpora of more than 250 utterances other draws.
 _DRAWN_AT_ONCE = 2_500_000
+_FEW_UTTERANCES = 20
 _LEAST_SPEAKERS = 3
 _WIDEST = 100.0  # an interval that reaches so many times the rate says nothing
 _THREADS = min(4, os.cpu_count() or 1)
@@ -109,6 +110,7 @@ def interval(
     totals = totals[totals[:, 1] > 0]
     low, high = np.quantile(totals[:, 0] / totals[:, 1], [_TAIL, 1 - _TAIL])
     basis = f"bootstrap over {units:,} {unit}s, {resamples:,} replicates"
+    basis += "; so few leave it too sure of itself" if units < _FEW_UTTERANCES else ""
     return Interval(float(low), max(float(high), bound), basis)
 
 

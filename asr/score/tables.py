@@ -12,6 +12,7 @@ from pathlib import Path
 from asr.columns import AUDIO_COLUMNS, SPEAKER_COLUMNS
 from asr.errors import AsrError, UsageError
 from asr.manifest import default_id
+from asr.score.controls import check_id, visible
 from asr.score.formats import HYPOTHESIS_HEADINGS, REFERENCE_HEADINGS, delimiter, heading
 from asr.score.references import Reference
 
@@ -50,7 +51,9 @@ def _place(where: str, header: Sequence[str], named: str | None, usual: Sequence
     """Which column it is; None if it is not named and none has a usual name."""
     if named is not None:
         if named not in header:
-            raise UsageError(f"{where}: there is no column {named!r} (--{option}); there are {', '.join(header)}")
+            raise UsageError(
+                f"{where}: there is no column {named!r} (--{option}); there are {visible(', '.join(header))}"
+            )
         return header.index(named)
     plain = [heading(cell) for cell in header]
     return next((plain.index(name) for name in usual if name in plain), None)
@@ -61,7 +64,10 @@ def _rows(path: Path, text: str, parted: str) -> list[tuple[int, list[str]]]:
     # As the importers do: files parted by tabs hold quotation marks as they are, where CSV doubles them.
     # Unlike str.splitlines, and as everywhere here, only \n ends a line.
     lines = io.StringIO(text, newline="\n")
-    reader = csv.reader(lines, delimiter=parted, quoting=csv.QUOTE_NONE if parted == "\t" else csv.QUOTE_MINIMAL)
+    # Strict, since a lone quotation mark would swallow the lines behind it.
+    reader = csv.reader(
+        lines, delimiter=parted, quoting=csv.QUOTE_NONE if parted == "\t" else csv.QUOTE_MINIMAL, strict=True
+    )
     found: list[tuple[int, list[str]]] = []
     begun, single = 1, False
     limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # of the whole process
@@ -74,7 +80,9 @@ def _rows(path: Path, text: str, parted: str) -> list[tuple[int, list[str]]]:
                 found.append((begun, row))
             begun = reader.line_num + 1
     except csv.Error as error:
-        raise AsrError(f"{path}:{reader.line_num}: not a table that can be read ({error})") from error
+        raise AsrError(
+            f"{path}:{begun}: not a row that can be read ({error}); is a quotation mark missing, or not doubled?"
+        ) from error
     finally:
         csv.field_size_limit(limit)
     return found
@@ -104,7 +112,8 @@ def read_table(path: Path, text: str, name: str, columns: Columns, hypotheses: b
 
     Raises:
         UsageError: a column is not there, or that of the texts cannot be guessed.
-        AsrError: a row with more or fewer cells than the header, without its id or with one used twice.
+        AsrError: a row with more or fewer cells than the header, or without its id; an id used twice, or that holds a
+            control character.
     """
     rows = iter(_rows(path, text, delimiter(text.partition("\n")[0], name)))
     begun, header = next(rows, (1, []))
@@ -115,7 +124,7 @@ def read_table(path: Path, text: str, name: str, columns: Columns, hypotheses: b
     if place is None:
         raise UsageError(
             f"{where}: no column has a usual name of a text ({', '.join(usual[:3])} …); the header is "
-            f"{', '.join(header)}; name the column with --{option}"
+            f"{visible(', '.join(header))}; name the column with --{option}"
         )
     id_place = _place(where, header, columns.id, (*_IDS, *AUDIO_COLUMNS), "id-column")
     speaker_place = duration_place = None
@@ -130,9 +139,10 @@ def read_table(path: Path, text: str, name: str, columns: Columns, hypotheses: b
             raise AsrError(f"{path}:{number}: has {len(row)} columns, the header has {len(header)}")
         one = str(len(found) + 1) if id_place is None else row[id_place].strip()
         if of_audio and Path(one).name:  # so that it meets that of a manifest's audio_filepath
-            one = default_id(one, None)
+            one = default_id(one.replace("\\", "/"), None)  # of Windows too
         if not one:
             raise AsrError(f"{path}:{number}: the id is empty (column {header[id_place or 0]!r})")
+        check_id(one, f"{path}:{number}")
         if one in found:
             raise AsrError(f"{path}:{number}: the id {one!r} stands on line {lines[one]} already")
         speaker = None if speaker_place is None else row[speaker_place].strip() or None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import AsrError
+from asr.score.controls import check_id
 from asr.score.formats import check_markup
 from asr.score.hypotheses import Hypothesis, check_confidence
 
@@ -63,7 +64,8 @@ def read_stm(path: Path, text: str) -> list[Segment]:
     ``<`` holds labels and no words.
 
     Raises:
-        AsrError: a line with too few fields, wrong times or NIST's markup of alternatives.
+        AsrError: a line with too few fields, wrong times, a control character in its names or NIST's markup of
+            alternatives.
     """
     segments: list[Segment] = []
     used: Counter[str] = Counter()
@@ -87,6 +89,7 @@ def read_stm(path: Path, text: str) -> list[Segment]:
         if not ignored:
             check_markup(words, where)
         name = f"{fields[0]}_{fields[1]}_{start:.2f}-{end:.2f}"
+        check_id(name, where)
         used[name] += 1  # two may speak at the same time
         name += f"_{used[name]}" if used[name] > 1 else ""
         segments.append(Segment(name, (fields[0], fields[1]), fields[2], start, end, words, ignored))
@@ -97,7 +100,8 @@ def read_ctm(path: Path, text: str) -> dict[Track, list[Word]]:
     """The words of a CTM file, by file and channel, in the order of their starts.
 
     Raises:
-        AsrError: a line with too few or too many fields, wrong times or confidence, or NIST's markup of alternatives.
+        AsrError: a line with too few or too many fields, wrong times or confidence, a control character in its file's
+            name, or NIST's markup of alternatives.
     """
     tracks: dict[Track, list[Word]] = {}
     for number, line in enumerate(text.split("\n"), start=1):
@@ -110,6 +114,7 @@ def read_ctm(path: Path, text: str) -> dict[Track, list[Word]]:
                 f"{where}: a line of a CTM file holds file, channel, start, duration, word and perhaps confidence, "
                 f"type and speaker, this has {len(fields)} fields"
             )
+        check_id(fields[0], where)
         check_markup(fields[4], where)
         start, duration = _seconds(fields[2], "start", where), _seconds(fields[3], "duration", where)
         confidence = None

@@ -4,13 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 
 from asr.cli.doctor import doctor
 from asr.cli.main import run
 from asr.manifest import read_manifest
-from tests.doctor.speech import Corpus, plant_ten
+from tests.doctor.speech import RATE, Corpus, babble, plant_ten
 from tests.tones import learned
 
 _SMALL = ("encoder.hidden=8", "encoder.layers=1")
@@ -142,6 +144,41 @@ def test_bad_input_is_a_sentence(
     assert _call(train) == 1
     assert "splits.json: not what asr data wrote there" in capsys.readouterr().err
     assert not (corpus.folder / "doctor").exists()
+
+
+def test_what_is_unusual_but_right_is_no_error(tmp_path: Path) -> None:
+    samples = babble("go there", 1, 8000)
+    soundfile.write(tmp_path / "stereo.mp3", np.stack([samples, samples / 2], axis=1), 8000, format="MP3")
+    soundfile.write(tmp_path / "two.wav", np.concatenate([babble("go there", 2), babble("go there", 3)]), RATE)
+    half = soundfile.info(tmp_path / "two.wav").duration / 2
+    lines = [
+        {"id": "a/b/../c?d#e", "audio_filepath": str(tmp_path / "stereo.mp3"), "duration": len(samples) / 8000},
+        {"audio_filepath": "two.wav", "offset": 0.0, "duration": half},
+        {"audio_filepath": "two.wav", "offset": half, "duration": half},
+    ]
+    for name, some in (("one", lines[:1]), ("all", lines)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({**line, "text": "go there"}) + "\n" for line in some))
+        assert _call(path, "--out", tmp_path / name, *_SMALL) == 0
+        told = json.loads((tmp_path / name / "doctor.json").read_text())
+        assert {one["check"] for one in told["findings"]} <= {
+            "rare-characters",
+            "same-text",
+            "rate",
+            "channels",
+            "low-rate",
+        }
+        assert told["errors"] == 0
+
+
+def test_one_utterance_that_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "a.wav", babble("go", 1), RATE)
+    line = {"audio_filepath": "a.wav", "duration": soundfile.info(tmp_path / "a.wav").duration, "text": None}
+    (tmp_path / "train.jsonl").write_text(json.dumps(line) + "\n")
+    assert _call(tmp_path / "train.jsonl") == 1
+    assert "lists the utterance that had better not be used" in " ".join(capsys.readouterr().out.split())
+    (reject,) = read_manifest(tmp_path / "doctor" / "rejects.jsonl")
+    assert (reject.text, reject.audio.resolve()) == ("", (tmp_path / "a.wav").resolve())
 
 
 def test_sets_of_the_same_name_are_told_apart(corpus: Corpus, tmp_path: Path) -> None:

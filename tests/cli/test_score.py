@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -262,7 +263,8 @@ def test_empty_references_count_insertions(tmp_path: Path, capsys: pytest.Captur
     assert "there is no word error rate, only insertions" in capsys.readouterr().out
     receipt = json.loads((tmp_path / "hyp.trn.score" / "result.json").read_text())
     assert (receipt["wer"], receipt["insertions"]) == (None, 1)
-    other = ["--against", tmp_path / "hyp.trn", "--no-page"]
+    (tmp_path / "other.trn").write_text("(a)\n(b)\n")
+    other = ["--against", tmp_path / "other.trn", "--no-page"]
     assert _call(tmp_path / "ref.trn", tmp_path / "hyp.trn", *other) == 0
 
 
@@ -270,3 +272,91 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     code = "import sys, asr.cli.score; print({'numpy', 'rich.table', 'jiwer', 'rapidfuzz', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+_ABSENT = "torch torchaudio soundfile soxr librosa numba scipy safetensors sentencepiece jiwer yaml onnxruntime"
+
+
+def test_numpy_rapidfuzz_rich_and_typer_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "ref.trn").write_text("one two (a)\nthree (b)\nfour five six (c)\n")
+    for number, name in enumerate(("hyp.trn", "other.trn")):
+        (tmp_path / name).write_text(f"one two (a)\ntree (b)\nfour {'five' * number} six (c)\n")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv.pop().split()))\nfrom asr.cli.main import main; main()"
+    )
+    files = [str(tmp_path / name) for name in ("ref.trn", "hyp.trn")]
+
+    def call(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "score", *files, "--no-page", *options, _ABSENT]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = call("--against", str(tmp_path / "other.trn"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "MAPSSWE is left out: it needs numba, which is not installed." in done.stdout
+    receipt = json.loads((tmp_path / "hyp.trn.score" / "result.json").read_text())
+    assert receipt["wer"] == 33.33 and "against_mcnemar_p" in receipt and "against_mapsswe_p" not in receipt
+    refused = call("--alignment", "sclite")
+    assert refused.returncode == 1 and refused.stderr.startswith("error: --alignment sclite needs numba")
+
+
+def test_pipes_are_read_once_and_have_no_checksum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read, write = os.pipe()
+    os.write(write, b"one two (a)\n")
+    os.close(write)
+    (tmp_path / "hyp.trn").write_text("one (a)\n")
+    assert _call(f"/dev/fd/{read}", tmp_path / "hyp.trn", "--no-page") == 0
+    os.close(read)
+    receipt = json.loads((tmp_path / "hyp.trn.score" / "result.json").read_text())
+    assert (receipt["wer"], receipt["manifest_sha256"]) == (50.0, None)
+    assert receipt["hypotheses_sha256"] == sha256(tmp_path / "hyp.trn")
+    # Nor can a folder stand beside one.
+    assert _call(tmp_path / "hyp.trn", "/dev/stdin", "--no-page") == 2
+    assert "/dev/stdin: nothing can be written beside a pipe; say where with --out" in capsys.readouterr().err
+    assert not Path("/dev/stdin.score").exists()
+
+
+def test_a_system_is_not_compared_with_itself(
+    manifest: Path, hypotheses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(manifest, hypotheses, "--against", hypotheses) == 2
+    assert "--against needs the hypotheses of another system" in capsys.readouterr().err
+    assert not (hypotheses.parent / "result.json").exists()
+
+
+def test_columns_of_what_is_no_table_are_refused(
+    manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("id", "ref", "hyp", "speaker"):
+        assert _call(manifest, hypotheses, f"--{option}-column", "name") == 2
+        assert f"--{option}-column name: is for tables, but REF was read as jsonl" in capsys.readouterr().err
+    (tmp_path / "other.csv").write_text("name,heard\na,one\nb,four\nc,six\n")
+    columns = ["--id-column", "name", "--hyp-column", "heard", "--against", tmp_path / "other.csv", "--no-page"]
+    assert _call(manifest, hypotheses, *columns) == 0
+
+
+def test_what_is_extra_in_the_other_system_is_told_with_its_file(
+    manifest: Path, hypotheses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = _write_hypotheses(tmp_path / "other.jsonl", {"id": "a", "text": "one"}, {"id": "z", "text": "one"})
+    assert _call(manifest, hypotheses, "--against", other) == 1
+    assert f"error: {other}: 1 of 2 hypotheses are of utterances" in capsys.readouterr().err
+
+
+def test_nothing_that_commands_a_terminal_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    esc, bell, turn = "\x1b[31m", "\x07", "\u202e"
+    manifest = _write_hypotheses(
+        tmp_path / "test.jsonl",
+        {"id": "a", "text": f"one{esc} two", "speaker": f"ann{turn}"},
+        {"id": "b", "text": "three", "speaker": "bob"},
+    )
+    hypotheses = _write_hypotheses(
+        tmp_path / "hyp.jsonl", {"id": "a", "text": f"{bell}one two"}, {"id": "b", "error": f"{esc}gone\nc: all right"}
+    )
+    assert _call(manifest, hypotheses, "--no-page") == 1
+    printed = capsys.readouterr().out
+    for text in (printed, (tmp_path / "report.txt").read_text(), (tmp_path / "hyp.pra").read_text()):
+        assert not set("\x1b\x07\u202e") & set(text)
+        assert "one\\x1b[31m" in text and "ann\\u202e" in text
+    assert "  b: \\x1b[31mgone\\nc: all right\n" in printed
+    # What was scored stays what it was.
+    assert (tmp_path / "ref.trn").read_text() == f"one{esc} two (a)\nthree (b)\n"

@@ -164,6 +164,12 @@ def test_blank_lines_are_utterances_of_plain_lines() -> None:
     assert unique(_PATH, "one", formats.lines) == {"1": "one"}
 
 
+def test_times_that_cannot_be_are_told_where_the_name_says_that_there_are_times() -> None:
+    text = "rec A 0,5 0,3 one\nrec A 1,0 0,3 two\n"
+    assert detect(Path("hyp.ctm"), text) == "ctm"
+    assert detect(Path("hyp.txt"), text) is None
+
+
 def test_long_lines_cost_no_backtracking() -> None:
     words = "(" * 5_000 + " ((a b { " * 100_000
     with pytest.raises(AsrError):

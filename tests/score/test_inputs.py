@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -224,6 +225,7 @@ def test_speakers_of_utt2spk(tmp_path: Path) -> None:
         ('{"id": "a", "text": "one"}\n[', "a one\n", AsrError, "ref.txt:2: not a JSON object"),
         ('{"id": "a", "text": 1}\n', "a one\n", AsrError, "ref.txt:1: 'text' must be a string, this is 1"),
         ('{"id": "a", "text": "\\ud800"}\n', "a one\n", AsrError, "ref.txt:1: 'text' holds half a surrogate pair"),
+        ('{"id": true, "text": ""}\n', "a one\n", AsrError, "ref.txt:1: 'id' must be a string, this is True"),
         ('{"audio_filepath": "/", "text": ""}\n', "a one\n", AsrError, "ref.txt:1: the field 'id' is missing"),
         ('{"audio_filepath": "a.wav", "offset": "x", "text": ""}\n', "a b\n", AsrError, "'offset' must be a number"),
     ],
@@ -240,6 +242,35 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     for ref, hyp in ((tmp_path, tmp_path / "a.trn"), (tmp_path / "a.trn", tmp_path / "none.trn")):
         with pytest.raises(AsrError, match="could not be read"):
             read_pair(ref, hyp)
+
+
+def test_a_compressed_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.trn").write_text("one (a)\n")
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"id": "a", "text": "one"}\n'))
+    with pytest.raises(AsrError, match=r"a\.jsonl\.gz: is compressed \(\.gz\); unpack it first"):
+        read_pair(tmp_path / "a.jsonl.gz", tmp_path / "a.trn")
+
+
+def test_a_manifest_in_place_of_the_hypotheses_is_noticed(tmp_path: Path) -> None:
+    manifest = '{"audio_filepath": "a.wav", "duration": 1.0, "id": "a", "text": "one"}\n'
+    heard = '{"id": "a", "text": "one"}\n'
+    assert "they may be the wrong way round" in " ".join(_read(tmp_path, heard, manifest).notes)
+    for ref, hyp in (
+        (manifest, heard),
+        (manifest, manifest),
+        (heard, heard),
+        (heard, manifest.replace("}", ', "pred_text": "one"}')),
+    ):
+        assert not _read(tmp_path, ref, hyp).notes
+
+
+def test_ids_with_line_breaks_are_refused_in_every_format_that_can_hold_them(tmp_path: Path) -> None:
+    for text in ('{"id": "a\\nb", "text": "one"}\n', 'id,text\n"a\nb",one\n'):
+        with pytest.raises(AsrError, match=r"ref\.txt:[12]: the id 'a\\nb' holds a line break"):
+            _read(tmp_path, text, "one (a)\n")
+    for text in ("rec\x1b A ann 0.5 1.5 one\n", "rec\x1b A 0.5 0.5 one\n"):
+        with pytest.raises(AsrError, match=r"ref\.txt:1: the id 'rec\\x1b"):
+            _read(tmp_path, text, "one (a)\n")
 
 
 def test_missing_and_extra_hypotheses_are_left_to_the_scoring(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from asr.score.hypotheses import Hypothesis
 from asr.score.references import Reference
-from asr.score.report import to_text
+from asr.score.report import print_report, to_text
 from asr.score.result import Settings, score
 from tests.score.test_result import ROWS, SPEAKERS, compared, scored
 
@@ -62,6 +64,15 @@ def test_texts_that_look_like_markup_are_printed_as_they_are() -> None:
     assert "[red]" in text
     assert "[bold]x" in text
     assert "[/bold]" in text
+
+
+def test_a_narrow_terminal_cuts_no_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "30")):
+        monkeypatch.setenv(name, value)
+    result = scored([(str(number), f"s{number}", "one two", "three four") for number in range(3)])
+    print_report(result, None, "")
+    printed = capsys.readouterr().out
+    assert "…" not in printed and printed.count("100.00") >= 5 and "Utterances" in printed
 
 
 def test_a_comparison_says_what_each_test_means() -> None:

@@ -10,6 +10,7 @@ from asr.errors import AsrError, UsageError
 from asr.score.hypotheses import Hypothesis
 from asr.score.receipt import score_fields
 from asr.score.references import Reference
+from asr.score.report import comparison_sentences
 from asr.score.result import Comparison, Result, Settings, compare, score
 from tests.corpora import corpus_folder
 
@@ -212,6 +213,16 @@ def test_scripts_without_spaces_are_scored_by_character() -> None:
     assert scored(rows).counts.tolist() == [[1, 2, 0, 0]]
 
 
+def test_characters_do_not_count_spaces_that_only_one_side_writes() -> None:
+    rows: list[tuple[str, str | None, str, str | None]] = [
+        ("a", None, "我 用 iPhone 吗", "我用iphone吗"),
+        ("b", None, "a b", "ab"),
+    ]
+    result = scored(rows, Settings("basic"))
+    assert (result.characters, result.character_errors) == (9 + 3, 1)
+    assert scored(rows[:1]).character_errors == 4  # as they are written
+
+
 def test_calibration_needs_the_confidence_of_every_word() -> None:
     references = [Reference("a", "one two"), Reference("b", "three")]
     sure = {"a": Hypothesis("one too", confidences=(1.0, 0.0)), "b": Hypothesis("three", confidences=(1.0,))}
@@ -245,3 +256,18 @@ def test_many_short_utterances_sum_up() -> None:
     result = score(references, hypotheses, Settings())
     assert result.counts.sum(axis=0).tolist() == [40_000, 0, 20_000, 0]
     assert np.count_nonzero(result.errors) == result.wrong == 20_000
+
+
+def test_what_mapsswe_cannot_align_does_not_stop_the_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.score.sclite_align.MOST_CELLS", 8)
+    found = compared(["one", "four", "six", "six"], [row[3] for row in ROWS])
+    assert found.segments is None and "too many words" in found.left_out
+    assert found.bootstrap is not None and found.sentences.only_second == 1
+    assert "against_mapsswe_p" not in score_fields(scored(ROWS), found)
+    assert found.left_out in comparison_sentences(found)
+
+
+def test_a_refusal_names_the_file() -> None:
+    hypotheses = {"z": Hypothesis("one"), "a": Hypothesis("one")}
+    with pytest.raises(AsrError, match=r"other\.jsonl: 1 of 2 hypotheses .* \(z\)"):
+        score([Reference("a", "one")], hypotheses, Settings(), source=Path("other.jsonl"))

@@ -174,3 +174,18 @@ def test_sentences_say_who_is_better_and_whether_that_is_chance() -> None:
     assert "x makes 3 errors and y 1 in 4 segments, 0.500 more per segment; y is ahead of x" in segments.sentence(
         "x", "y"
     )
+
+
+def test_sentences_of_equal_systems_and_of_few_segments() -> None:
+    equal = mapsswe([REFERENCE] * 2, [heard((4, "x")), heard()], [heard(), heard((4, "x"))])
+    assert equal.sentence("x", "y") == "MAPSSWE: x makes 1 errors and y 1 in 2 segments; x and y are equal here."
+    few = mapsswe([REFERENCE] * 3, [heard((4, "x"))] * 2 + [heard((4, "x"), (5, "x"))], [heard()] * 3)
+    assert few.p_value < 0.05
+    assert few.sentence("x", "y").endswith("With fewer than 50 segments its p-value cannot be relied on.")
+    many = mapsswe([REFERENCE] * 60, [heard((4, "x"))] * 60, [heard()] * 59 + [heard((4, "x"))])
+    assert "cannot be relied on" not in many.sentence("x", "y")
+    same = np.array([1, 0])
+    bootstrap = paired_bootstrap(same, same[::-1], np.array([5, 5]), 1)
+    assert bootstrap is not None and "do not have it so" not in bootstrap.sentence("x", "y")
+    ahead = paired_bootstrap(np.array([0] * 5), np.array([1] * 5), np.array([9] * 5), 1)
+    assert ahead is not None and "With only 5 utterances" in ahead.sentence("x", "y")

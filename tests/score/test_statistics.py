@@ -282,3 +282,9 @@ def test_a_permutation_test_of_a_hundred_thousand_utterances_is_small() -> None:
     tracemalloc.stop()
     assert 0 < p_value <= 1
     assert peak < 100e6
+
+
+def test_of_few_utterances_the_interval_warns() -> None:
+    errors, words = np.array([1, 0] * 10), np.full(20, 9)
+    assert "too sure of itself" in interval(errors[:19], words[:19], 1).basis
+    assert "too sure of itself" not in interval(errors, words, 1).basis

@@ -33,6 +33,11 @@ def test_columns_by_name_semicolons_and_quotes_of_tsv() -> None:
     assert _table('path\tsentence\nclips/a.mp3\tsay "one\n', "tsv") == {"clips-a": 'say "one'}
 
 
+def test_paths_of_windows_meet_those_of_others() -> None:
+    text = "path,text\nclips\\a.mp3,one\nclips\\b c.mp3,two\n"
+    assert _table(text) == _table(text.replace("\\", "/")) == {"clips-a": "one", "clips-b_c": "two"}
+
+
 def test_rows_without_ids_are_numbered() -> None:
     assert _table("reference,hypothesis\none,two\n\nthree,\n") == {"1": "one", "2": "three"}
     assert _table("text\none\n\ntwo\n") == {"1": "one", "2": "", "3": "two"}
@@ -49,7 +54,9 @@ def test_rows_without_ids_are_numbered() -> None:
         ("path,text\n,one\n", AsrError, "some:2: the id is empty (column 'path')"),
         ("id,text,duration\n1,one,long\n", AsrError, "some:2: the duration must be a number"),
         ("id,text,duration\n1,one,nan\n", AsrError, "some:2: the duration must be a number"),
-        ("id,text\n1,one\rtwo\n", AsrError, "some:2: not a table that can be read"),
+        ("id,text\n1,one\rtwo\n", AsrError, "some:2: not a row that can be read"),
+        ('id,text\n1,one\n2,"two\n3,three\n', AsrError, "some:3: not a row that can be read (unexpected end of data)"),
+        ('id,text\n1,"one "two" three"\n', AsrError, "some:2: not a row that can be read"),
     ],
 )
 def test_a_bad_table_is_told(text: str, error: type[AsrError], sentence: str) -> None:
