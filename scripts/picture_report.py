@@ -1,6 +1,6 @@
-"""Screenshots of a report for the README: its head, and one utterance opened. Needs Chromium, and Pillow to make them small.
+"""Screenshots of a report for the README: its head, and one utterance opened. Needs Chromium and Pillow.
 
-    python scripts/picture_report.py exp/an4/seed1/decode/test-lm/report.html --row an393-mjwl-b --out docs
+python scripts/picture_report.py exp/an4/seed1/decode/test-lm/report.html --row an393-mjwl-b --out docs
 """
 
 from __future__ import annotations

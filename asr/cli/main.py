@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -52,7 +53,10 @@ def run(application: Callable[[], object]) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end the command
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        application()
+        try:
+            application()
+        finally:
+            sys.stdout.flush()
     except AsrError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
@@ -64,6 +68,10 @@ def run(application: Callable[[], object]) -> None:
     except BrokenPipeError:  # `asr … | head`
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # `asr … > file` on a full disk; what is still to be printed has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"error: the standard output could not be written ({error.strerror or error})", file=sys.stderr)
+        sys.exit(1)
 
 
 def main() -> None:

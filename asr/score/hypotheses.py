@@ -115,4 +115,4 @@ def read_hypotheses(path: Path) -> dict[str, Hypothesis]:
 
 def to_trn(texts: Mapping[str, str], split: Callable[[str], list[str]] = str.split) -> str:
     """sclite's transcript format: one line ``words (id)`` for each id, the words as ``split`` gives them."""
-    return "".join([" ".join([*split(text), f"({name})\n"]) for name, text in texts.items()])
+    return "".join([f"{' '.join(split(text))} ({name})\n".lstrip() for name, text in texts.items()])

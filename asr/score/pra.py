@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -22,16 +23,17 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - _width(text))  # str.ljust takes a wide character for one column
 
 
-def _lines(said: list[str], heard: list[str], alignment: Alignment) -> str:
-    """Reference, hypothesis and evaluation, each word in a column as wide as the wider of the two; or nothing."""
+def _lines(reference: str, hypothesis: str, split: Callable[[str], list[str]], alignment: Alignment) -> str:
+    """Both and what went wrong, each word in a column as wide as the wider of the two; nothing if both are empty."""
+    said, heard = split(reference), split(hypothesis)
     if not said and not heard:
         return ""
+    runs = align_runs(said, heard, alignment)
+    if not (reference.isprintable() and hypothesis.isprintable()):
+        said, heard = list(map(visible, said)), list(map(visible, heard))
     above: list[str] = []
     below: list[str] = []
     marks: list[str] = []
-    runs = align_runs(said, heard, alignment)
-    if not " ".join(said + heard).isprintable():
-        said, heard = list(map(visible, said)), list(map(visible, heard))
     for operation, start, end, start_heard, end_heard in runs:
         ours, theirs = said[start:end], heard[start_heard:end_heard]
         if operation == "hit":
@@ -66,11 +68,11 @@ def pra_text(result: Result, system: str) -> str:
         parts.append(f"\nSpeaker sentences{number:4}:  {name}   #utts: {len(rows)}")
         for row in rows:
             id = result.utterances[row].id
-            said, heard = split(result.references[id]), split(result.hypotheses[id])
+            lines = _lines(result.references[id], result.hypotheses[id], split, alignment)
             hits, substitutions, deletions, insertions = counts[row]
             # "sensitve" is sclite's own spelling: readers look for it.
             parts.append(
                 f"\nid: ({id})\nScores: (#C #S #D #I) {hits} {substitutions} {deletions} {insertions}\n"
-                f"Attributes: Case_sensitve \n{_lines(said, heard, alignment)}"
+                f"Attributes: Case_sensitve \n{lines}"
             )
     return "".join([*parts, "\n\n"])

@@ -360,3 +360,15 @@ def test_nothing_that_commands_a_terminal_is_printed(tmp_path: Path, capsys: pyt
     assert "  b: \\x1b[31mgone\\nc: all right\n" in printed
     # What was scored stays what it was.
     assert (tmp_path / "ref.trn").read_text() == f"one{esc} two (a)\nthree (b)\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_an_output_that_cannot_be_written_is_told(manifest: Path, hypotheses: Path) -> None:
+    code = f"import sys; sys.argv = ['asr', 'score', {str(manifest)!r}, {str(hypotheses)!r}, '--no-page']\n"
+    code += "from asr.cli.main import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the standard output could not be written (No space left on device)\n",
+    )
