@@ -161,7 +161,7 @@ _MALFORMED = '{"audio_filepath": "a.wav", "duration": 1.0, "text": "do"'
         ("train", lambda good: [good[0], "", good[0]], (":3:", "'good0' stands on line 1 already")),
         ("decode", lambda good: [good[0], {"duration": 1.0, "text": "do"}], (":2:", "'audio_filepath' is missing")),
         ("score", lambda good: [{**good[0], "duration": "long"}], (":1:", "'duration' must be a number")),
-        ("score", lambda good: [], (": holds no utterances",)),
+        ("score", lambda good: [], (": the file is empty",)),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_told_with_its_line(
