@@ -11,4 +11,4 @@ echo
 echo "transcribe-audio --model $model $audio"
 transcribe-audio --model "$model" "$audio"
 echo
-echo "The report is exp/spoken-digits/seed1/decode/test/report.txt, the receipt result.json beside it."
+echo "The report to look at is exp/spoken-digits/seed1/decode/test/report.html, the receipt result.json beside it."
