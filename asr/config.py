@@ -84,12 +84,61 @@ class SubsamplingConfig(Strict):
 
 class EncoderConfig(Strict):
     subsampling: SubsamplingConfig = SubsamplingConfig()
-    cell: Literal["lstm", "gru"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn", "peephole", "projected", "layernorm"] = Field(
+        "lstm", description="rnn: tanh; peephole, projected and layernorm are LSTMs"
+    )
     layers: int = Field(3, ge=1)
     hidden: int = Field(256, ge=1, description="H, units of one direction")
+    recurrent_projection: int = Field(
+        0, ge=0, description="for projected: width through which the recurrence goes; 0: half of hidden"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="between layers and before the head")
+    dropout_kind: Literal["plain", "locked"] = Field("plain", description="locked: one mask for all of an utterance")
+    weight_dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden-to-hidden weights dropped a step")
     projection: int = Field(0, ge=0, description="width of a linear map after each layer but the last; 0: none")
     layer_norm: bool = Field(False, description="normalise each layer's output")
+    connection: Literal["none", "residual", "highway"] = Field(
+        "none", description="a way around each layer, from the second on, that is as wide as what it reads"
+    )
+    pyramid: int = Field(0, ge=0, description="lower layers behind each of which pairs of frames are joined")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EncoderConfig:
+        if self.recurrent_projection and self.cell != "projected":
+            raise ValueError(f"recurrent_projection is for the cell projected, this is {self.cell}")
+        if self.pyramid >= self.layers:
+            raise ValueError(f"pyramid ({self.pyramid}) must be less than layers ({self.layers})")
+        if self.connection != "none" and not any(self.spanned_layers):
+            raise ValueError(
+                f"connection {self.connection} finds no layer from the second on that is as wide as what it reads: "
+                f"give more layers, or a projection of {2 * self.direction_width} or none"
+            )
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Feature frames for each encoder frame."""
+        return self.subsampling.factor * 2**self.pyramid
+
+    @property
+    def direction_width(self) -> int:
+        """R, what one direction of a layer says of a frame: H, or the recurrent projection."""
+        if self.cell == "projected":
+            return self.recurrent_projection or (self.hidden + 1) // 2
+        return self.hidden
+
+    @property
+    def layer_widths(self) -> list[int]:
+        """What each layer says of a frame, behind its projection."""
+        last = 2 * self.direction_width
+        return [self.projection or last] * (self.layers - 1) + [last]
+
+    @property
+    def spanned_layers(self) -> list[bool]:
+        """Which layers a connection leads around: those as wide as what they read, the first never."""
+        widths = self.layer_widths
+        read = [width * (2 if number < self.pyramid else 1) for number, width in enumerate(widths)]
+        return [False, *(width == before for width, before in zip(widths[1:], read, strict=False))]
 
 
 class AugmentConfig(Strict):

@@ -88,7 +88,7 @@ def _target(cases: Sequence[Case], config: Config, source: str, recogniser: Reco
 
 
 def _assumed(sets: Sequence[Manifest], target: Target | None, config: Config) -> list[str]:
-    features, factor = config.features, config.encoder.subsampling.factor
+    features, factor = config.features, config.encoder.factor
     frames = f"{features.frame_shift:g} ms × {factor} = {features.frame_shift * factor:g} ms an encoder frame"
     tokens = "no tokens" if target is None else f"{len(target.tokenizer):,} tokens of kind {config.tokens.kind}"
     source = (

@@ -6,13 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from asr.config import EncoderConfig
+from asr.model.padding import join_frames, mask_padding
 from asr.model.recurrent import BidirectionalStack
-
-
-def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """Zeros behind each utterance's end. Shape (N, T, D), lengths (N,) → (N, T, D)."""
-    behind = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # (N, T)
-    return x.masked_fill(behind[:, :, None], 0)  # a product would let NaN through
 
 
 class Stacking(nn.Module):
@@ -25,8 +20,7 @@ class Stacking(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (N, T, F), padding zero → (N, ⌈T / factor⌉, F · factor)."""
-        x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
-        return x.reshape(x.shape[0], -1, self.outputs)
+        return join_frames(x, self.factor)
 
 
 class StridedConvolution(nn.Module):
@@ -47,26 +41,18 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, features: int) -> None:
         super().__init__()
-        factor = config.subsampling.factor
-        self.factor = factor
+        self.factor = config.factor
         self.subsampling: Stacking | StridedConvolution
         if config.subsampling.kind == "stack":
-            self.subsampling = Stacking(features, factor)
+            self.subsampling = Stacking(features, config.subsampling.factor)
         else:
-            self.subsampling = StridedConvolution(features, factor, channels=2 * config.hidden)
-        self.stack = BidirectionalStack(
-            config.cell,
-            self.subsampling.outputs,
-            config.hidden,
-            config.layers,
-            config.dropout,
-            config.projection,
-            config.layer_norm,
-        )
+            self.subsampling = StridedConvolution(features, config.subsampling.factor, channels=2 * config.hidden)
+        self.subsampled = config.subsampling.factor
+        self.stack = BidirectionalStack(config, self.subsampling.outputs)
         self.outputs = self.stack.outputs
 
     def output_length(self, frames: int) -> int:
-        """S for T feature frames: ⌈T / factor⌉."""
+        """S for T feature frames: ⌈T / factor⌉; a pyramid's rounding up twice is rounding up once."""
         return -(-frames // self.factor)
 
     def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,6 +65,6 @@ class Encoder(nn.Module):
         Returns:
             Encodings, shape (N, S, 2H), and their lengths, shape (N,).
         """
-        lengths = torch.div(frames + self.factor - 1, self.factor, rounding_mode="floor")
-        x = self.subsampling(mask_padding(features, frames))  # (N, S, D)
-        return self.stack(mask_padding(x, lengths), lengths), lengths
+        lengths = torch.div(frames + self.subsampled - 1, self.subsampled, rounding_mode="floor")
+        x = self.subsampling(mask_padding(features, frames))  # (N, T / subsampled, D)
+        return self.stack(mask_padding(x, lengths), lengths)

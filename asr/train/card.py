@@ -17,7 +17,7 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
 
 A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction,
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
-one output every {encoder.subsampling.factor * features.frame_shift:g} ms.
+one output every {encoder.factor * features.frame_shift:g} ms.
 
 | | |
 | --- | --- |

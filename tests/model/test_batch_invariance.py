@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asr.config import Config
+from asr.config import Config, EncoderConfig
 from asr.model.acoustic import AcousticModel
 from asr.model.ctc import ctc_loss
 from tests.tones import tiny_config
@@ -20,15 +22,23 @@ VOCABULARY = 5
 def _configs(draw: st.DrawFn) -> Config:
     # Over the two outputs of one hidden unit, layer norm divides by their difference: rounding is blown up 300 times.
     layer_norm = draw(st.booleans())
+    cell = draw(st.sampled_from(get_args(EncoderConfig.model_fields["cell"].annotation)))
+    connection = draw(st.sampled_from(get_args(EncoderConfig.model_fields["connection"].annotation)))
+    layers = draw(st.integers(min_value=1, max_value=3))
+    pyramid = draw(st.integers(min_value=0, max_value=layers - 1))
+    if connection != "none":  # needs a layer as wide as what it reads
+        layers = max(layers, pyramid + 2)
     return tiny_config(
         f"seed={draw(st.integers(min_value=0, max_value=999))}",
         f"features.mels={draw(st.integers(min_value=4, max_value=12))}",
         f"encoder.subsampling.kind={draw(st.sampled_from(['stack', 'conv']))}",
         f"encoder.subsampling.factor={draw(st.integers(min_value=1, max_value=5))}",
-        f"encoder.cell={draw(st.sampled_from(['lstm', 'gru']))}",
-        f"encoder.layers={draw(st.integers(min_value=1, max_value=3))}",
-        f"encoder.hidden={draw(st.integers(min_value=8 if layer_norm else 1, max_value=12))}",
-        f"encoder.projection={draw(st.sampled_from([0, 3, 8]))}",
+        f"encoder.cell={cell}",
+        f"encoder.connection={connection}",
+        f"encoder.pyramid={pyramid}",
+        f"encoder.layers={layers}",
+        f"encoder.hidden={draw(st.integers(min_value=8 if layer_norm or cell == 'layernorm' else 1, max_value=12))}",
+        f"encoder.projection={draw(st.sampled_from([0, 3, 8])) if connection == 'none' else 0}",
         f"encoder.layer_norm={str(layer_norm).lower()}",
     )
 
@@ -78,8 +88,11 @@ def test_a_batch_gives_what_its_utterances_give_alone(
     ).sum()
     torch.testing.assert_close(batch_loss, single_loss, atol=1e-5, rtol=1e-5)
     expected = _gradients(model, single_loss)
+    # A layer-normalised memory that is nearly even blows the rounding of gradients up, in a batch as well as alone.
+    normed = config.encoder.cell == "layernorm"
     for name, gradient in _gradients(model, batch_loss).items():
-        assert torch.allclose(gradient, expected[name], atol=1e-5, rtol=1e-4), name
+        allowed = 1e-4 * max(1.0, float(expected[name].abs().max())) if normed else 1e-5
+        assert torch.allclose(gradient, expected[name], atol=allowed, rtol=1e-4), name
 
 
 @pytest.mark.parametrize("cmvn", ["none", "utterance", "speaker", "global"])

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from asr.config import EncoderConfig, SubsamplingConfig
-from asr.model.encoder import Encoder, Stacking, StridedConvolution, mask_padding
+from asr.model.encoder import Encoder, Stacking, StridedConvolution
+from asr.model.padding import mask_padding
 
 
 def test_mask_padding_zeroes_what_lies_behind_each_end() -> None:
@@ -28,3 +29,15 @@ def test_output_length_is_exact(kind: str, factor: int) -> None:
         encoder = Encoder(EncoderConfig(subsampling=subsampling, layers=1, hidden=2), 4)
         output, lengths = encoder(x, torch.tensor([frames]))
         assert layer(x).shape[1] == output.shape[1] == int(lengths) == encoder.output_length(frames)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("pyramid", [1, 2, 3])
+def test_output_length_of_a_pyramid_is_exact(factor: int, pyramid: int) -> None:
+    subsampling = SubsamplingConfig(factor=factor)
+    encoder = Encoder(EncoderConfig(subsampling=subsampling, layers=4, hidden=2, pyramid=pyramid), 4)
+    assert encoder.factor == factor * 2**pyramid
+    frames = torch.arange(1, 2 * encoder.factor + 2)
+    output, lengths = encoder(torch.randn(len(frames), len(frames), 4), frames)
+    assert lengths.tolist() == [encoder.output_length(one) for one in frames.tolist()]
+    assert output.shape[1] == lengths.max()

@@ -62,3 +62,7 @@ def test_it_says_what_the_dev_set_decided(overrides: list[str], words: str) -> N
 )
 def test_the_averaged_epochs(epochs: list[int], listed: str) -> None:
     assert listed in model_card(tiny_config(), 1, 1, TRAINED | {"averaged": epochs})
+
+
+def test_a_pyramid_makes_frames_longer() -> None:
+    assert "one output every 60 ms" in model_card(tiny_config("encoder.layers=2", "encoder.pyramid=1"), 1, 1, TRAINED)

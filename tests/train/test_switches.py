@@ -34,6 +34,7 @@ _BESIDE = {
     "features.kind=mfcc": ["features.cepstra=8", "augment.frequency_masks=1"],
     "tokens.kind=unigram": ["tokens.size=10"],
     "tokens.kind=bpe": ["tokens.size=10"],
+    "encoder.dropout_kind=locked": ["encoder.dropout=0.3"],
 }
 SWITCHES = [
     *_switches(Config),
@@ -42,6 +43,8 @@ SWITCHES = [
     "augment.time_masks=3",
     "encoder.dropout=0.3",
     "encoder.projection=7",
+    "encoder.pyramid=1",
+    "encoder.weight_dropout=0.3",
     "features.dither=1.0",
     "train.accumulate=3",
     "train.patience=1",
@@ -49,9 +52,12 @@ SWITCHES = [
 
 
 def test_the_list_is_read_off_the_types() -> None:
-    assert {"encoder.cell=gru", "features.deltas=2", "train.precision=bfloat16", "features.snip_edges=false"} < set(
-        SWITCHES
-    )
+    assert {
+        "encoder.cell=peephole",
+        "features.deltas=2",
+        "train.precision=bfloat16",
+        "features.snip_edges=false",
+    } < set(SWITCHES)
     assert len(SWITCHES) > 30
 
 

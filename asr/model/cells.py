@@ -1,0 +1,122 @@
+"""One direction of one layer: PyTorch's own cells, and the LSTMs that it has no fast kernel for.
+
+`lstm` runs on oneDNN's fused kernel on a CPU; oneDNN takes neither `nn.GRU` nor `nn.RNN`, whose own loops PyTorch has,
+nor an `nn.LSTM` with a projection, whose loop is slower than `asr.model.scan`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asr.model.scan import Recurrence, normalise, scan
+
+NATIVE: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class ScanLSTM(nn.Module):
+    """A unidirectional LSTM over padded batches that is ``peephole``, ``projected`` or ``layernorm``.
+
+    The weights bear the names, shapes and order of those of `nn.LSTM` (and of its ``proj_size``).
+
+    Args:
+        cell: which; peepholes are diagonal (Gers and Schmidhuber 2000), the projection is recurrent (Sak et al. 2014,
+            without its non-recurrent part), the norms are those of Ba et al. 2016, eq. 20–22, over all gates at once.
+        inputs: D.
+        hidden: H.
+        width: R of a projected cell; else H.
+    """
+
+    def __init__(self, cell: str, inputs: int, hidden: int, width: int) -> None:
+        super().__init__()
+        self.cell, self.input_size, self.hidden_size = cell, inputs, hidden
+        self.weight_ih_l0 = nn.Parameter(torch.empty(4 * hidden, inputs))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(4 * hidden, width))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(4 * hidden))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(4 * hidden))
+        self.weight_hr_l0 = nn.Parameter(torch.empty(width, hidden)) if cell == "projected" else None
+        self.peepholes = nn.Parameter(torch.empty(3, hidden)) if cell == "peephole" else None
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)  # as nn.LSTM
+        normed = cell == "layernorm"
+        self.gain_ih = nn.Parameter(torch.ones(4 * hidden)) if normed else None
+        self.gain_hh = nn.Parameter(torch.ones(4 * hidden)) if normed else None
+        self.gain_c = nn.Parameter(torch.ones(hidden)) if normed else None
+        self.bias_c = nn.Parameter(torch.zeros(hidden)) if normed else None
+
+    def forward(self, x: Tensor, weight_dropout: float = 0.0) -> Tensor:
+        """Shape (N, S, D) → (N, S, R), from a state of zeros; ``weight_dropout`` as in `read`."""
+        bias = self.bias_ih_l0 + self.bias_hh_l0  # (4H,)
+        x = x.transpose(0, 1)  # (S, N, D)
+        if self.gain_ih is None:
+            gates = nn.functional.linear(x, self.weight_ih_l0, bias)  # (S, N, 4H)
+        else:
+            gates = normalise(nn.functional.linear(x, self.weight_ih_l0), self.gain_ih) + bias  # (S, N, 4H)
+        weight = nn.functional.dropout(self.weight_hh_l0, weight_dropout, self.training)
+        recurrence = Recurrence(weight, self.peepholes, self.weight_hr_l0, self.gain_hh, self.gain_c, self.bias_c)
+        return scan(gates, recurrence).transpose(0, 1)  # (N, S, R)
+
+    def extra_repr(self) -> str:
+        return f"{self.cell}, {self.input_size}, {self.hidden_size}"
+
+
+Direction = nn.LSTM | nn.GRU | nn.RNN | ScanLSTM
+
+
+def make_direction(cell: str, inputs: int, hidden: int, width: int) -> Direction:
+    """A layer that reads forwards; an LSTM's forget gate starts open, so that gradients reach far back.
+
+    Args:
+        cell: as in ``encoder.cell``.
+        inputs: D.
+        hidden: H.
+        width: of the output: R of a projected cell, else H.
+    """
+    if cell in NATIVE:
+        layer: Direction = NATIVE[cell](inputs, hidden, batch_first=True)
+    else:
+        layer = ScanLSTM(cell, inputs, hidden, width)
+    if cell not in ("gru", "rnn"):
+        _open_forget_gate(layer, hidden)
+    return layer
+
+
+def _open_forget_gate(lstm: nn.Module, hidden: int) -> None:
+    """A forget gate's bias of 1 from the first step (Gers et al. 2000)."""
+    with torch.no_grad():
+        lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden] = 1.0
+        lstm.get_parameter("bias_hh_l0")[hidden : 2 * hidden] = 0.0
+
+
+def read(layer: nn.Module, x: Tensor, weight_dropout: float) -> Tensor:
+    """Reads a padded batch from a state of zeros.
+
+    Args:
+        layer: of `make_direction`.
+        x: shape (N, S, D).
+        weight_dropout: in training, the share of the hidden-to-hidden weights that are zero, the same for all
+            utterances and steps of the batch (DropConnect; Merity et al. 2018).
+
+    Returns:
+        Shape (N, S, R).
+    """
+    output: Tensor
+    if isinstance(layer, ScanLSTM):
+        output = layer(x, weight_dropout)
+    elif weight_dropout and layer.training:
+        output = _with_dropped_weights(layer, x, weight_dropout)
+    else:
+        output, _ = layer(x)
+    return output
+
+
+def _with_dropped_weights(layer: nn.Module, x: Tensor, weight_dropout: float) -> Tensor:
+    """One of PyTorch's layers, but with some of the hidden-to-hidden weights zero."""
+    weight_ih, weight_hh, bias_ih, bias_hh = (parameter for _, parameter in layer.named_parameters())
+    weights = [weight_ih, nn.functional.dropout(weight_hh, weight_dropout), bias_ih, bias_hh]
+    state = x.new_zeros(1, len(x), weight_hh.shape[1])  # (layers, N, H)
+    # biases, layers, dropout between them, training, bidirectional, batch first
+    if isinstance(layer, nn.LSTM):
+        return torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, True)[0]
+    function = torch.gru if isinstance(layer, nn.GRU) else torch.rnn_tanh
+    return function(x, state, weights, True, 1, 0.0, True, False, True)[0]
