@@ -122,6 +122,19 @@ class TrainConfig(Strict):
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better dev WER; 0: never")
     average: int = Field(5, ge=1, description="epochs whose weights are averaged for the final model")
     average_over: Literal["last", "best"] = Field("last", description="which epochs: the last, or the best by dev WER")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of weights, which is judged and kept, average is 1; 0: none",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="weight of each frame's divergence from the uniform distribution, taken off CTC's"
+    )
+    intermediate: list[int] = Field([], description="layers after which the head is trained too, counted from 1")
+    intermediate_weight: float = Field(
+        0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
+    )
     checkpoint_minutes: float = Field(10.0, gt=0, description="state is saved so often, and after every epoch")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
 
@@ -129,6 +142,8 @@ class TrainConfig(Strict):
     def _consistent(self) -> TrainConfig:
         if self.max_seconds > self.batch_seconds:
             raise ValueError(f"max_seconds ({self.max_seconds}) cannot exceed batch_seconds ({self.batch_seconds})")
+        if len(set(self.intermediate)) != len(self.intermediate):
+            raise ValueError(f"each of the intermediate layers must stand once, these are {self.intermediate}")
         return self
 
 
@@ -141,6 +156,20 @@ class Config(Strict):
     encoder: EncoderConfig = EncoderConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        layers, encoder = self.train.intermediate, self.encoder
+        if any(not 1 <= layer < encoder.layers for layer in layers):
+            raise ValueError(
+                f"train.intermediate names layers below the last, from 1 to {encoder.layers - 1}; it is {layers}"
+            )
+        if layers and encoder.projection not in (0, 2 * encoder.hidden):
+            raise ValueError(
+                f"train.intermediate shares the last layer's head, which takes {2 * encoder.hidden} numbers a frame: "
+                f"encoder.projection must be 0, it is {encoder.projection}"
+            )
+        return self
 
 
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -209,3 +209,21 @@ def test_a_config_cannot_be_changed() -> None:
 def test_dimension(kind: str, deltas: int, dimension: int) -> None:
     config = parse_config({"features": {"kind": kind, "deltas": deltas}}, "test")
     assert config.features.dimension == dimension
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["train.intermediate=[3]"], "train.intermediate names layers below the last, from 1 to 2; it is [3]"),
+        (["train.intermediate=[0]"], "from 1 to 2; it is [0]"),
+        (["train.intermediate=[1,1]"], "train: each of the intermediate layers must stand once, these are [1, 1]"),
+        (
+            ["train.intermediate=[1]", "encoder.projection=100"],
+            "the last layer's head, which takes 512 numbers a frame: encoder.projection must be 0, it is 100",
+        ),
+        (["train.ema=1"], "train.ema: "),
+        (["train.label_smoothing=-0.1"], "train.label_smoothing: "),
+    ],
+)
+def test_losses_and_averages_that_cannot_be(overrides: list[str], sentence: str, file: Path) -> None:
+    assert sentence in _refused(file, "", *overrides)

@@ -44,6 +44,9 @@ SWITCHES = [
     "encoder.projection=7",
     "features.dither=1.0",
     "train.accumulate=3",
+    "train.ema=0.9",
+    "train.intermediate=[1]",
+    "train.label_smoothing=0.1",
     "train.patience=1",
 ]
 
