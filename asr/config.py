@@ -77,9 +77,47 @@ class TokenConfig(Strict):
     characters: str | None = Field(None, description="for char: the only ones allowed; default: those of train and dev")
 
 
+# How the two layers of a front end share a factor.
+_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7, 1), 8: (4, 2)}
+
+
 class SubsamplingConfig(Strict):
-    kind: Literal["stack", "conv"] = Field("stack", description="stack neighbouring frames, or one strided convolution")
+    """What stands between features and the recurrent stack; see `asr.model.frontend`."""
+
+    kind: Literal["stack", "conv", "conv1d", "vgg", "deepspeech2"] = Field(
+        "stack", description="neighbouring frames side by side, one or two convolutions over time, or ones over planes"
+    )
     factor: int = Field(3, ge=1, le=8, description="feature frames for each encoder frame")
+    channels: int = Field(0, ge=0, description="of the (first) convolutions; 0: 2H over time, 32 over planes")
+    kernel: int = Field(0, ge=0, description="frames that a convolution sees; 0: 2 strides + 1, for deepspeech2 11")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SubsamplingConfig:
+        if self.kind == "stack" and self.channels:
+            raise ValueError(f"stack has no channels, these are {self.channels}")
+        if self.kind in ("stack", "vgg") and self.kernel:
+            raise ValueError(f"kernel is not for {self.kind}, it is {self.kernel}")
+        if self.kernel and self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, as many frames before as behind, it is {self.kernel}")
+        longest = self.factor if self.kind == "conv" else max(self.strides)
+        if 0 < self.kernel < longest:
+            raise ValueError(f"kernel must be at least the stride {longest}, or frames are passed over: {self.kernel}")
+        if self.kind == "vgg" and longest > 3:
+            raise ValueError(f"factor must be 1, 2, 3, 4 or 6 for vgg, which pools in two steps, it is {self.factor}")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """How many frames of the one below each frame of the first and of the second layer stands for."""
+        return _STRIDES[self.factor]
+
+    @property
+    def kernels(self) -> tuple[int, int]:
+        """Frames that its first and second convolution over time see."""
+        usual = 11 if self.kind == "deepspeech2" else 0
+        strides = (self.factor, 1) if self.kind == "conv" else self.strides
+        first, second = (self.kernel or usual or 2 * stride + 1 for stride in strides)
+        return first, second
 
 
 class EncoderConfig(Strict):

@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from asr.config import EncoderConfig
+from asr.model.frontend import make_front_end, mask_padding, shortened
 from asr.model.recurrent import BidirectionalStack
-
-
-def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """Zeros behind each utterance's end. Shape (N, T, D), lengths (N,) → (N, T, D)."""
-    behind = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # (N, T)
-    return x.masked_fill(behind[:, :, None], 0)  # a product would let NaN through
-
-
-class Stacking(nn.Module):
-    """Puts ``factor`` neighbouring frames side by side: nothing is learned and nothing is lost."""
-
-    def __init__(self, features: int, factor: int) -> None:
-        super().__init__()
-        self.factor = factor
-        self.outputs = features * factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, T, F), padding zero → (N, ⌈T / factor⌉, F · factor)."""
-        x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
-        return x.reshape(x.shape[0], -1, self.outputs)
-
-
-class StridedConvolution(nn.Module):
-    """One convolution over time with a stride of ``factor``, then ReLU."""
-
-    def __init__(self, features: int, factor: int, channels: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(features, channels, kernel_size=2 * factor + 1, stride=factor, padding=factor)
-        self.outputs = channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, T, F), padding zero → (N, ⌈T / factor⌉, channels)."""
-        return torch.relu(self.convolution(x.transpose(1, 2))).transpose(1, 2)
 
 
 class Encoder(nn.Module):
@@ -49,11 +16,7 @@ class Encoder(nn.Module):
         super().__init__()
         factor = config.subsampling.factor
         self.factor = factor
-        self.subsampling: Stacking | StridedConvolution
-        if config.subsampling.kind == "stack":
-            self.subsampling = Stacking(features, factor)
-        else:
-            self.subsampling = StridedConvolution(features, factor, channels=2 * config.hidden)
+        self.subsampling = make_front_end(config.subsampling, features, config.hidden)
         self.stack = BidirectionalStack(
             config.cell,
             self.subsampling.outputs,
@@ -79,6 +42,6 @@ class Encoder(nn.Module):
         Returns:
             Encodings, shape (N, S, 2H), and their lengths, shape (N,).
         """
-        lengths = torch.div(frames + self.factor - 1, self.factor, rounding_mode="floor")
-        x = self.subsampling(mask_padding(features, frames))  # (N, S, D)
+        lengths = shortened(frames, self.factor)
+        x = self.subsampling(mask_padding(features, frames), frames)  # (N, S, D)
         return self.stack(mask_padding(x, lengths), lengths), lengths

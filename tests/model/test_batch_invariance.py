@@ -20,11 +20,15 @@ VOCABULARY = 5
 def _configs(draw: st.DrawFn) -> Config:
     # Over the two outputs of one hidden unit, layer norm divides by their difference: rounding is blown up 300 times.
     layer_norm = draw(st.booleans())
+    kind = draw(st.sampled_from(["stack", "conv", "conv1d", "vgg", "deepspeech2"]))
+    factors = [1, 2, 3, 4, 6] if kind == "vgg" else [1, 2, 3, 4, 5, 8]
+    channels = 0 if kind == "stack" else draw(st.integers(min_value=8, max_value=12))
     return tiny_config(
         f"seed={draw(st.integers(min_value=0, max_value=999))}",
         f"features.mels={draw(st.integers(min_value=4, max_value=12))}",
-        f"encoder.subsampling.kind={draw(st.sampled_from(['stack', 'conv']))}",
-        f"encoder.subsampling.factor={draw(st.integers(min_value=1, max_value=5))}",
+        f"encoder.subsampling.kind={kind}",
+        f"encoder.subsampling.factor={draw(st.sampled_from(factors))}",
+        f"encoder.subsampling.channels={channels}",
         f"encoder.cell={draw(st.sampled_from(['lstm', 'gru']))}",
         f"encoder.layers={draw(st.integers(min_value=1, max_value=3))}",
         f"encoder.hidden={draw(st.integers(min_value=8 if layer_norm else 1, max_value=12))}",
