@@ -77,9 +77,47 @@ class TokenConfig(Strict):
     characters: str | None = Field(None, description="for char: the only ones allowed; default: those of train and dev")
 
 
+# How the two layers of a front end share a factor.
+_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7, 1), 8: (4, 2)}
+
+
 class SubsamplingConfig(Strict):
-    kind: Literal["stack", "conv"] = Field("stack", description="stack neighbouring frames, or one strided convolution")
+    """What stands between features and the recurrent stack; see `asr.model.frontend`."""
+
+    kind: Literal["stack", "conv", "conv1d", "vgg", "deepspeech2"] = Field(
+        "stack", description="neighbouring frames side by side, one or two convolutions over time, or ones over planes"
+    )
     factor: int = Field(3, ge=1, le=8, description="feature frames for each encoder frame")
+    channels: int = Field(0, ge=0, description="of the (first) convolutions; 0: 2H over time, 32 over planes")
+    kernel: int = Field(0, ge=0, description="frames that a convolution sees; 0: 2 strides + 1, for deepspeech2 11")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SubsamplingConfig:
+        if self.kind == "stack" and self.channels:
+            raise ValueError(f"stack has no channels, these are {self.channels}")
+        if self.kind in ("stack", "vgg") and self.kernel:
+            raise ValueError(f"kernel is not for {self.kind}, it is {self.kernel}")
+        if self.kernel and self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, as many frames before as behind, it is {self.kernel}")
+        longest = self.factor if self.kind == "conv" else max(self.strides)
+        if 0 < self.kernel < longest:
+            raise ValueError(f"kernel must be at least the stride {longest}, or frames are passed over: {self.kernel}")
+        if self.kind == "vgg" and longest > 3:
+            raise ValueError(f"factor must be 1, 2, 3, 4 or 6 for vgg, which pools in two steps, it is {self.factor}")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """How many frames of the one below each frame of the first and of the second layer stands for."""
+        return _STRIDES[self.factor]
+
+    @property
+    def kernels(self) -> tuple[int, int]:
+        """Frames that its first and second convolution over time see."""
+        usual = 11 if self.kind == "deepspeech2" else 0
+        strides = (self.factor, 1) if self.kind == "conv" else self.strides
+        first, second = (self.kernel or usual or 2 * stride + 1 for stride in strides)
+        return first, second
 
 
 class EncoderConfig(Strict):
@@ -171,6 +209,19 @@ class TrainConfig(Strict):
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better dev WER; 0: never")
     average: int = Field(5, ge=1, description="epochs whose weights are averaged for the final model")
     average_over: Literal["last", "best"] = Field("last", description="which epochs: the last, or the best by dev WER")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of weights, which is judged and kept, average is 1; 0: none",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="weight of each frame's divergence from the uniform distribution, taken off CTC's"
+    )
+    intermediate: list[int] = Field([], description="layers after which the head is trained too, counted from 1")
+    intermediate_weight: float = Field(
+        0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
+    )
     checkpoint_minutes: float = Field(10.0, gt=0, description="state is saved so often, and after every epoch")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
 
@@ -178,6 +229,8 @@ class TrainConfig(Strict):
     def _consistent(self) -> TrainConfig:
         if self.max_seconds > self.batch_seconds:
             raise ValueError(f"max_seconds ({self.max_seconds}) cannot exceed batch_seconds ({self.batch_seconds})")
+        if len(set(self.intermediate)) != len(self.intermediate):
+            raise ValueError(f"each of the intermediate layers must stand once, these are {self.intermediate}")
         return self
 
 
@@ -190,6 +243,23 @@ class Config(Strict):
     encoder: EncoderConfig = EncoderConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        layers, encoder = self.train.intermediate, self.encoder
+        first = encoder.pyramid + 1  # below, frames are others than the last layer's
+        if any(not first <= layer < encoder.layers for layer in layers):
+            raise ValueError(
+                f"train.intermediate names layers above the pyramid and below the last, from {first} to "
+                f"{encoder.layers - 1}; it is {layers}"
+            )
+        width = 2 * encoder.direction_width
+        if layers and encoder.projection not in (0, width):
+            raise ValueError(
+                f"train.intermediate shares the last layer's head, which takes {width} numbers a frame: "
+                f"encoder.projection must be 0, it is {encoder.projection}"
+            )
+        return self
 
 
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

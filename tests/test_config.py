@@ -214,3 +214,41 @@ def test_a_config_cannot_be_changed() -> None:
 def test_dimension(kind: str, deltas: int, dimension: int) -> None:
     config = parse_config({"features": {"kind": kind, "deltas": deltas}}, "test")
     assert config.features.dimension == dimension
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["train.intermediate=[3]"], "train.intermediate names layers above the pyramid and below the last, from 1 to 2; it is [3]"),
+        (["train.intermediate=[0]"], "from 1 to 2; it is [0]"),
+        (["train.intermediate=[1,1]"], "train: each of the intermediate layers must stand once, these are [1, 1]"),
+        (
+            ["train.intermediate=[1]", "encoder.projection=100"],
+            "the last layer's head, which takes 512 numbers a frame: encoder.projection must be 0, it is 100",
+        ),
+        (["train.ema=1"], "train.ema: "),
+        (["train.label_smoothing=-0.1"], "train.label_smoothing: "),
+    ],
+)
+def test_losses_and_averages_that_cannot_be(overrides: list[str], sentence: str, file: Path) -> None:
+    assert sentence in _refused(file, "", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ("kind: conv1d, kernel: 4", "kernel must be odd, as many frames before as behind, it is 4"),
+        ("kind: conv1d, kernel: 3, factor: 5", "kernel must be at least the stride 5, or frames are passed over: 3"),
+        ("kind: conv, kernel: 3, factor: 4", "kernel must be at least the stride 4, or frames are passed over: 3"),
+        ("kind: vgg, kernel: 5", "kernel is not for vgg, it is 5"),
+        ("kernel: 5", "kernel is not for stack, it is 5"),
+        ("channels: 5", "stack has no channels, these are 5"),
+        ("kind: vgg, factor: 5", "factor must be 1, 2, 3, 4 or 6 for vgg, which pools in two steps, it is 5"),
+        ("kind: vgg, factor: 8", "it is 8"),
+        ("kind: resnet", "encoder.subsampling.kind: Input should be 'stack', 'conv', 'conv1d', 'vgg' or 'deepspeech2'"),
+    ],
+)
+def test_front_ends_that_cannot_be(fields: str, sentence: str, file: Path) -> None:
+    told = _refused(file, f"encoder: {{subsampling: {{{fields}}}}}")
+    assert sentence in told
+    assert "encoder.subsampling" in told

@@ -12,14 +12,17 @@ import typer
 from asr.errors import UsageError
 
 if TYPE_CHECKING:
-    from asr.decode.settings import SearchSettings
+    from collections.abc import Sequence
+
+    from asr.decode.settings import SearchSettings, Tuned
+    from asr.model.acoustic import Recogniser
 
 _DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 _THREADS = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.")
 
 
 def decode(
-    model: Path = typer.Option(..., "--model", help="Model folder."),
+    models: list[Path] = typer.Option(..., "--model", help="Model folder; several times: they recognise together."),
     manifest: Path = typer.Option(..., "--manifest", help="What to decode."),
     out: Path | None = typer.Option(None, "--out", help="Default: decode/<manifest's name> beside the model folder."),
     lm: Path | None = typer.Option(None, "--lm", help="N-gram language model: .safetensors or ARPA."),
@@ -57,38 +60,44 @@ def decode(
     if closed:
         given["closed"] = True
     _check(given, tune)
+    if len(models) > 1 and out is None and not tune:
+        raise UsageError("several models have no folder that is theirs: say with --out where the hypotheses go")
 
     from asr.cli.progress import progress
+    from asr.decode.ensemble import load_models
     from asr.decode.run import decode_to_folder
+    from asr.decode.settings import ENSEMBLES_FILE, FILE
     from asr.decode.system import Search, greedy_system
     from asr.decode.tune_run import tune_to_folder
-    from asr.model.acoustic import load_model
     from asr.runtime import available_threads, set_up
 
     where = set_up(device, threads)
-    recogniser = load_model(model)
-    recogniser.model.to(where)
+    recognisers = load_models(models)
+    for one in recognisers:
+        one.model.to(where)
+    recogniser, count = recognisers[0], len(recognisers)
     cores = threads or available_threads()
     if tune:
         with progress("log-probs", "seconds of audio") as report:
-            failed = tune_to_folder(recogniser, _fresh(given), model, manifest, where, cores, report, print)
-        print(f"stored: {model / 'decode.yaml'}")
+            failed = tune_to_folder(recognisers, _fresh(given), models, manifest, where, cores, report, print)
+        print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
         _tell(failed, "they were left out")
         return
-    folder = out or model.parent / "decode" / manifest.stem
+    folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
-    system = greedy_system(recogniser)
+    system = greedy_system(recogniser, count)
     if given:
-        settings = _settings(model, recogniser.sha256, given)
-        system = Search(recogniser, settings, cores).system()
+        settings = _settings(_tunings(models, recognisers), given)
+        system = Search(recogniser, settings, cores, count).system()
         if settings.lm is not None and settings.lm_sha256 is None and "lm_weight" not in given:
             print(
-                f"note: no weights were tuned for this model with {settings.lm}, defaults are used; "
+                f"note: no weights were tuned for {'these models' if count > 1 else 'this model'} with {settings.lm}, "
+                "defaults are used; "
                 "asr decode --tune finds better ones on a dev set",
                 file=sys.stderr,
             )
     with progress("decoding", "seconds of audio") as report:
-        failed = decode_to_folder(recogniser, system, model, manifest, folder, where, audio, command, report)
+        failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
     _tell(failed, "they will be scored as deletions")
 
@@ -131,14 +140,22 @@ def _fresh(given: dict[str, Any]) -> SearchSettings:
         raise UsageError(first_mistake(error)) from error
 
 
-def _settings(model: Path, model_sha256: str, given: dict[str, Any]) -> SearchSettings:
+def _tunings(models: Sequence[Path], recognisers: Sequence[Recogniser]) -> list[Tuned]:
+    """What was tuned for the model, or for several together."""
+    from asr.decode.ensemble import ensemble_sha256
+    from asr.decode.settings import read_tuned, read_tuned_ensemble
+
+    digest = ensemble_sha256(recognisers)
+    return read_tuned(models[0], digest) if len(models) == 1 else read_tuned_ensemble(models, digest)
+
+
+def _settings(tunings: Sequence[Tuned], given: dict[str, Any]) -> SearchSettings:
     """What was given, over what was tuned for the same files, over the defaults.
 
     A weight that is given is that of the rescoring, too; hotwords are those given, never those tuned with.
     """
-    from asr.decode.settings import read_tuned, same_models
+    from asr.decode.settings import same_models
 
-    tunings = read_tuned(model, model_sha256)
     fresh = _fresh(given)
     if not tunings:
         return fresh
@@ -151,7 +168,7 @@ def _settings(model: Path, model_sha256: str, given: dict[str, Any]) -> SearchSe
 
 def verify(
     receipt: Path = typer.Argument(..., help="A result.json."),
-    model: Path | None = typer.Option(None, "--model", help="Model folder, if it is not where the receipt says."),
+    models: list[Path] = typer.Option([], "--model", help="Model folder, if it is not where the receipt says."),
     manifest: Path | None = typer.Option(None, "--manifest", help="Manifest, if it is not where the receipt says."),
     device: str = _DEVICE,
     threads: int = _THREADS,
@@ -160,7 +177,7 @@ def verify(
     from asr.runtime import set_up
     from asr.score.verify import verify_receipt
 
-    differing = verify_receipt(receipt, model, manifest, set_up(device, threads))
+    differing = verify_receipt(receipt, models, manifest, set_up(device, threads))
     if differing:
         for line in differing:
             print(line)

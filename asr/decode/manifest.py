@@ -33,6 +33,7 @@ def log_probs_of(
     device: torch.device,
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
+    others: Sequence[AcousticModel] = (),
 ) -> Iterator[list[tuple[Utterance, np.ndarray | str]]]:
     """What the model makes of each utterance, in float32, in batches by length.
 
@@ -42,11 +43,16 @@ def log_probs_of(
         device: where to compute.
         report: told after each batch how many seconds of audio are done.
         batch_seconds: most padded audio at once [s].
+        others: further models that hear the same; see `asr.decode.ensemble`.
 
     Yields:
-        The utterances of a batch, each with its log-probs, shape (S, V), or with the reason why there are none.
+        The utterances of a batch, each with its log-probs, shape (S, V), or (M, S, V) of M models if there are others;
+        or with the reason why there are none.
     """
-    by_speaker = speaker_statistics(model.features, utterances) if model.config.features.cmvn == "speaker" else {}
+    models = [model, *others]
+    by_speaker = [
+        speaker_statistics(one.features, utterances) if one.config.features.cmvn == "speaker" else {} for one in models
+    ]
     done = 0.0
 
     def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:
@@ -58,11 +64,16 @@ def log_probs_of(
         ]
         readable = [(utterance, read) for utterance, read in loaded if not isinstance(read, str)]
         if readable:
-            statistics = torch.stack([by_speaker[speaker_key(one)] for one, _ in readable]) if by_speaker else None
-            rows = model.log_probs([read for _, read in readable], statistics, device)
-            for (utterance, _), row in zip(readable, rows, strict=True):
-                reason = unfit(row.numpy())
-                made.append((utterance, f"{utterance.id}: {reason}" if reason else row.numpy()))
+            heard = []
+            for one, known in zip(models, by_speaker, strict=True):
+                statistics = (
+                    torch.stack([known[speaker_key(utterance)] for utterance, _ in readable]) if known else None
+                )
+                heard.append(one.log_probs([read for _, read in readable], statistics, device))
+            for (utterance, _), *each in zip(readable, *heard, strict=True):
+                row = torch.stack(each).numpy() if others else each[0].numpy()
+                reason = unfit(row)
+                made.append((utterance, f"{utterance.id}: {reason}" if reason else row))
         yield made
         done += sum(utterance.duration for utterance, _ in loaded)
         report(done)
@@ -76,6 +87,7 @@ def decode_manifest(
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
     keep: Callable[[str, np.ndarray], None] = lambda name, log_probs: None,
+    others: Sequence[AcousticModel] = (),
 ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Decodes with a model and a decoder; ``keep`` is shown the log-probs of each id, the rest is as in `log_probs_of`.
 
@@ -84,7 +96,7 @@ def decode_manifest(
     """
     hypotheses: dict[str, Hypothesis] = {}
     failed: dict[str, str] = {}
-    for made in log_probs_of(utterances, model, device, report, batch_seconds):
+    for made in log_probs_of(utterances, model, device, report, batch_seconds, others):
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
         rows = [(utterance.id, row) for utterance, row in made if not isinstance(row, str)]
         for name, row in rows:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import torch
 
+from asr.decode.ensemble import mean_frames, networks
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import decode_manifest
 from asr.decode.posteriors import Sparse, sparse, write_posteriors
@@ -22,8 +24,6 @@ from asr.files import make_folder, sha256, write_text
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser
 from asr.runtime import machine, peak_memory_mb
-
-_FROM_TRAINING = ("train_minutes", "train_audio_hours", "parameters")
 
 
 def _describe_audio(utterances: list[Utterance], failed: dict[str, str]) -> str | None:
@@ -53,9 +53,9 @@ def hypothesis_lines(
 
 
 def decode_to_folder(
-    recogniser: Recogniser,
+    recognisers: Sequence[Recogniser],
     system: System,
-    model: Path,
+    models: Sequence[Path],
     manifest: Path,
     out: Path,
     device: torch.device,
@@ -66,9 +66,9 @@ def decode_to_folder(
     """Decodes a manifest into ``hyp.jsonl``, ``posteriors.safetensors`` and ``decode.json``.
 
     Args:
-        recogniser: its model on ``device``.
-        system: what decodes.
-        model: the folder that the model lies in.
+        recognisers: one, or several that recognise together, on ``device``.
+        system: what decodes; made for as many models.
+        models: the folders that they lie in.
         manifest: what to decode.
         out: folder for both files.
         device: where to compute.
@@ -88,17 +88,24 @@ def decode_to_folder(
     kept: dict[str, Sparse] = {}
 
     def keep(name: str, log_probs: np.ndarray) -> None:
-        kept[name] = sparse(log_probs)
+        kept[name] = sparse(mean_frames(log_probs))
 
+    model, *others = networks(recognisers)
     begin = time.monotonic()
     hypotheses, failed = decode_manifest(
-        utterances, recogniser.model, system.decode, device, lambda done: report(round(done), round(total)), keep=keep
+        utterances,
+        model,
+        system.decode,
+        device,
+        lambda done: report(round(done), round(total)),
+        keep=keep,
+        others=others,
     )
     took = time.monotonic() - begin
     lines = hypothesis_lines(utterances, hypotheses, failed)
     write_text(out / "hyp.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     in_order = {one.id: kept[one.id] for one in utterances if one.id in kept}
-    symbols, frame_seconds = recogniser.tokenizer.symbols, recogniser.model.frame_seconds
+    symbols, frame_seconds = recognisers[0].tokenizer.symbols, model.frame_seconds
     write_posteriors(out / "posteriors.safetensors", in_order, symbols, frame_seconds)
     receipt = {
         "corpus": manifest.resolve().parent.name,
@@ -109,24 +116,41 @@ def decode_to_folder(
         "audio": audio or _describe_audio(utterances, failed),
         "manifest": manifest.as_posix(),
         "manifest_sha256": sha256(manifest),
-        "model": model.as_posix(),
+        "model": _of_each([folder.as_posix() for folder in models]),
         "command": command,
         "hypotheses_sha256": sha256(out / "hyp.jsonl"),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **_about(recogniser, device),
+        **_about(recognisers, device),
     }
     write_text(out / "decode.json", json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")
     return failed
 
 
-def _about(recogniser: Recogniser, device: torch.device) -> dict[str, object]:
-    """The receipt's fields about the model and this process."""
+def _of_each(values: list[Any]) -> Any:
+    """A single model's value, or the list of several models' values."""
+    return values[0] if len(values) == 1 else values
+
+
+def _alike(values: list[Any]) -> Any:
+    """What all models share, or the list of their values."""
+    return values[0] if all(value == values[0] for value in values) else values
+
+
+def _total(values: list[Any]) -> Any:
+    return None if None in values else round(sum(values), 2)
+
+
+def _about(recognisers: Sequence[Recogniser], device: torch.device) -> dict[str, object]:
+    """The receipt's fields about the models and this process; minutes and parameters are those of all together."""
+    trained = [one.trained for one in recognisers]
     return {
-        **{name: recogniser.trained.get(name) for name in _FROM_TRAINING},
-        "train_commit": recogniser.trained.get("commit"),
-        "config": recogniser.trained.get("config"),
-        "seed": recogniser.model.config.seed,
-        "model_sha256": recogniser.sha256,
+        "train_minutes": _total([one.get("train_minutes") for one in trained]),
+        "train_audio_hours": _alike([one.get("train_audio_hours") for one in trained]),
+        "parameters": _total([one.get("parameters") for one in trained]),
+        "train_commit": _alike([one.get("commit") for one in trained]),
+        "config": _alike([one.get("config") for one in trained]),
+        "seed": _alike([one.model.config.seed for one in recognisers]),
+        "model_sha256": _of_each([one.sha256 for one in recognisers]),
         "peak_memory_mb": peak_memory_mb(),
         **machine(device),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from asr.errors import AsrError, UsageError
 from asr.files import write_text
 
 FILE = "decode.yaml"
+ENSEMBLES_FILE = "ensembles.yaml"
 _CALIBRATED = ("background", "shift_start", "shift_end", "temperature", "scale", "offset")
 
 
@@ -95,7 +97,7 @@ class Tuned(Strict):
 
     Attributes:
         search: the best settings.
-        model_sha256: of the model that they are for.
+        model_sha256: of the model that they are for; of several, `asr.decode.ensemble.ensemble_sha256`.
         manifest, manifest_sha256: the development set.
         wer, wer_greedy: on that set [%].
         calibration_error: expected calibration error of the words' confidences on that set.
@@ -141,6 +143,13 @@ def read_tuned(model: Path, model_sha256: str) -> list[Tuned]:
         AsrError: malformed, or of another model than the one that lies there.
     """
     path = model / FILE
+    tunings = _read(path)
+    if any(tuned.model_sha256 != model_sha256 for tuned in tunings):
+        raise AsrError(f"{path}: was tuned for another model than the one that lies there; run asr decode --tune again")
+    return tunings
+
+
+def _read(path: Path) -> list[Tuned]:
     if not path.exists():
         return []
     try:
@@ -152,6 +161,38 @@ def read_tuned(model: Path, model_sha256: str) -> list[Tuned]:
         raise AsrError(f"{path}: {first_mistake(error)}; run asr decode --tune again") from error
     except UsageError as error:  # not YAML, or a number out of its range
         raise AsrError(f"{path}: cannot be used ({error}); run asr decode --tune again") from error
-    if any(tuned.model_sha256 != model_sha256 for tuned in tunings):
-        raise AsrError(f"{path}: was tuned for another model than the one that lies there; run asr decode --tune again")
     return tunings
+
+
+def write_tuned_ensemble(models: Sequence[Path], tuned: Tuned) -> Path:
+    """Stores what was found for several models together beside the first of them, in a file of its own.
+
+    One model may be part of many ensembles: each entry holds the sum of its models (`asr.decode.ensemble`). What was
+    found for the same models and files before is replaced, beside whichever of them it lies.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    for number, model in enumerate(models):
+        path = model / ENSEMBLES_FILE
+        try:
+            former = _read(path)
+        except AsrError:  # damaged: of no use to anybody
+            former = []
+        others = [
+            one for one in former if one.model_sha256 != tuned.model_sha256 or not same_models(one.search, tuned.search)
+        ]
+        kept = [*others, tuned] if number == 0 else others
+        if kept != former:
+            write_text(path, to_yaml(_Stored(tunings=kept).model_dump()))
+    return models[0] / ENSEMBLES_FILE
+
+
+def read_tuned_ensemble(models: Sequence[Path], model_sha256: str) -> list[Tuned]:
+    """What `write_tuned_ensemble` stored for these models, in whatever order they are named, the newest last.
+
+    Raises:
+        AsrError: a file is malformed.
+    """
+    found = [tuned for model in models for tuned in _read(model / ENSEMBLES_FILE)]
+    return [tuned for tuned in found if tuned.model_sha256 == model_sha256]

@@ -11,6 +11,7 @@ import numpy as np
 from asr.decode.align import Shifts, word_times
 from asr.decode.beam import BeamDecoder, Candidate
 from asr.decode.confidence import Calibration, Evidence, evidence, word_confidences
+from asr.decode.ensemble import JointDecoder, joint_greedy_decoder, mean_frames
 from asr.decode.greedy import greedy_decoder
 from asr.decode.hypothesis import Decoder, Hypothesis, Word
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
@@ -40,8 +41,11 @@ class System:
     search: SearchSettings | None = None
 
 
-def greedy_system(recogniser: Recogniser) -> System:
-    """The best token of each frame, without a language model."""
+def greedy_system(recogniser: Recogniser, models: int = 1) -> System:
+    """The best token of each frame, without a language model; ``models`` is how many recognise together."""
+    if models > 1:
+        joint = joint_greedy_decoder(recogniser.tokenizer, recogniser.model.frame_seconds)
+        return System(f"greedy+{models}models", joint)
     return System("greedy", greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds))
 
 
@@ -76,14 +80,16 @@ class Search:
         recogniser: the model.
         settings: of the search; where it holds sums of its files, they must be right.
         threads: utterances decoded at once.
+        models: how many models recognise together, ``recogniser`` being one of them. If they are several, log-probs
+            are of shape (M, S, V) wherever this class speaks of (S, V); see `asr.decode.ensemble`.
 
     Raises:
         AsrError: a file cannot be read, is not the one meant, or does not fit the model.
         UsageError: an option out of its range, a hotword that cannot be written, or options that exclude each other.
     """
 
-    def __init__(self, recogniser: Recogniser, settings: SearchSettings, threads: int) -> None:
-        self.recogniser, self.threads = recogniser, threads
+    def __init__(self, recogniser: Recogniser, settings: SearchSettings, threads: int, models: int = 1) -> None:
+        self.recogniser, self.threads, self.models = recogniser, threads, models
         if settings.closed and (settings.lm is None or settings.lexicon is not None):
             raise UsageError(
                 "a closed vocabulary is that of the n-gram model: name one, and no lexicon, which says the words itself"
@@ -112,7 +118,8 @@ class Search:
             )
         settings.rescoring()  # checks its numbers before any work
         hotwords = [(phrase, settings.hotword_weight) for phrase in settings.hotwords]
-        self.decoder = BeamDecoder(tokenizer, BLANK, settings.options(), self.lm, self.lexicon, hotwords)
+        decoder = BeamDecoder(tokenizer, BLANK, settings.options(), self.lm, self.lexicon, hotwords)
+        self.decoder: BeamDecoder | JointDecoder = JointDecoder(decoder) if models > 1 else decoder
 
     @property
     def name(self) -> str:
@@ -126,6 +133,8 @@ class Search:
             parts.append("lstm")
         if self.settings.hotwords:
             parts.append("hotwords")
+        if self.models > 1:
+            parts.append(f"{self.models}models")
         return "+".join(parts)
 
     def change(self, settings: SearchSettings) -> None:
@@ -142,7 +151,7 @@ class Search:
 
     def evidence(self, candidates: list[Candidate], row: np.ndarray) -> Evidence:
         """What speaks for each word of the best candidate."""
-        return evidence(candidates, candidates[0].groups, row, BLANK)
+        return evidence(candidates, candidates[0].groups, mean_frames(row), BLANK)
 
     def hypothesis(self, candidates: list[Candidate], row: np.ndarray) -> Hypothesis:
         """The best candidate with times and confidences of its words."""
@@ -152,7 +161,7 @@ class Search:
         background = np.array(settings.background) if settings.background is not None else None
         shifts = Shifts(settings.shift_start, settings.shift_end)
         seconds = self.recogniser.model.frame_seconds
-        times = word_times(row, best.tokens, best.groups, BLANK, seconds, background, shifts)
+        times = word_times(mean_frames(row), best.tokens, best.groups, BLANK, seconds, background, shifts)
         calibration = Calibration(settings.temperature, settings.scale, settings.offset)
         sure = word_confidences(self.evidence(candidates, row), calibration)
         words = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
+from asr.decode.ensemble import JointDecoder
 from asr.decode.rescore import Rescoring, recurrent_scores, rescore
 from asr.lm.recurrent import RecurrentLm
 from asr.score.align import Counts, texts_wer
@@ -38,7 +39,7 @@ class Trial:
 def tune(
     rows: Sequence[np.ndarray],
     references: Sequence[str],
-    decoder: BeamDecoder,
+    decoder: BeamDecoder | JointDecoder,
     threads: int,
     report: Callable[[Trial], None] = lambda trial: None,
 ) -> Trial:
@@ -48,7 +49,7 @@ def tune(
     to large. The beam is the narrowest that makes at most one in a hundred errors more than the best.
 
     Args:
-        rows: log-probs of each utterance, shape (S, V).
+        rows: log-probs of each utterance, shape (S, V); (M, S, V) for a `JointDecoder`.
         references: its transcript.
         decoder: with the language model; its options hold what is not looked for.
         threads: how many utterances at once.

@@ -12,11 +12,11 @@ import torch
 from asr.corpora.connected import boundaries_path, read_boundaries
 from asr.decode.align import fit_shifts, median_odds, right_words
 from asr.decode.confidence import calibrate
-from asr.decode.greedy import greedy_decoder
+from asr.decode.ensemble import ensemble_sha256, mean_frames, networks
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.manifest import log_probs_of
-from asr.decode.settings import SearchSettings, Tuned, write_tuned
-from asr.decode.system import Search
+from asr.decode.settings import SearchSettings, Tuned, write_tuned, write_tuned_ensemble
+from asr.decode.system import Search, greedy_system
 from asr.decode.tune import Trial, tune, tune_rescoring
 from asr.errors import AsrError
 from asr.files import sha256
@@ -28,9 +28,9 @@ from asr.tokens import BLANK
 
 
 def tune_to_folder(
-    recogniser: Recogniser,
+    recognisers: Sequence[Recogniser],
     settings: SearchSettings,
-    model: Path,
+    models: Sequence[Path],
     manifest: Path,
     device: torch.device,
     threads: int,
@@ -43,9 +43,9 @@ def tune_to_folder(
     boundaries lies beside the manifest) and the map to confidences that hold.
 
     Args:
-        recogniser: as it lies in ``model``, its model on ``device``.
+        recognisers: one, or several that recognise together, as they lie in ``models``, on ``device``.
         settings: what is to be used: language models, lexicon, hotwords.
-        model: model folder, which gets ``decode.yaml``.
+        models: model folders, of which the first gets ``decode.yaml``, or ``ensembles.yaml`` if they are several.
         manifest: the development set; never the test set.
         device: where to compute.
         threads: utterances decoded at once.
@@ -58,12 +58,13 @@ def tune_to_folder(
     Raises:
         AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
     """
-    search = Search(recogniser, settings, threads)
+    recogniser, (model, *others) = recognisers[0], networks(recognisers)
+    search = Search(recogniser, settings, threads, len(recognisers))
     utterances = read_manifest(manifest)
     total = round(sum(one.duration for one in utterances))
     rows: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
-    for made in log_probs_of(utterances, recogniser.model, device, lambda done: report(round(done), total)):
+    for made in log_probs_of(utterances, model, device, lambda done: report(round(done), total), others=others):
         rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
     usable = [one for one in utterances if one.id in rows]
@@ -72,7 +73,7 @@ def tune_to_folder(
         raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on{why}")
     log_probs, references = [rows[one.id] for one in usable], [one.text for one in usable]
 
-    greedy = greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds)(log_probs)
+    greedy = greedy_system(recogniser, len(recognisers)).decode(log_probs)
     greedy_wer = 100 * (texts_wer(references, [one.text for one in greedy])[0].rate or 0.0)
     told(f"{len(usable)} of {len(utterances)} utterances; greedy WER {greedy_wer:.2f} %")
     trial = tune(log_probs, references, search.decoder, search.threads, lambda one: told(_line(one)))
@@ -90,14 +91,17 @@ def tune_to_folder(
         told("note: on this set the language model does not help; is it of the same kind of text?")
     tuned = Tuned(
         search=search.settings,
-        model_sha256=recogniser.sha256,
+        model_sha256=ensemble_sha256(recognisers),
         manifest=manifest.as_posix(),
         manifest_sha256=sha256(manifest),
         wer=round(wer, 4),
         wer_greedy=round(greedy_wer, 4),
         calibration_error=round(error, 4),
     )
-    write_tuned(model, tuned)
+    if others:
+        write_tuned_ensemble(models, tuned)
+    else:
+        write_tuned(models[0], tuned)
     return failed
 
 
@@ -113,7 +117,7 @@ def _calibrate(
     search: Search, utterances: Sequence[Utterance], log_probs: Sequence[np.ndarray], manifest: Path
 ) -> float:
     """Fits what times and confidences need into the search's settings; returns the calibration error."""
-    background = median_odds(log_probs, BLANK).round(4).tolist()
+    background = median_odds([mean_frames(row) for row in log_probs], BLANK).round(4).tolist()
     search.change(search.settings.changed(background=background, shift_start=0.0, shift_end=0.0))
     found = search.candidates(log_probs)
     correct = [

@@ -1,7 +1,8 @@
-"""Connectionist temporal classification (Graves et al. 2006): the loss, and what it can align at all."""
+"""Connectionist temporal classification (Graves et al. 2006): the loss, what it can align at all, what smooths it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -39,3 +40,21 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]
         reduction="none",
         zero_infinity=False,
     )
+
+
+def uniform_divergence(log_probs: Tensor, lengths: Tensor) -> Tensor:
+    """Kullback–Leibler divergence of the uniform distribution to the model's output, summed over the frames.
+
+    The label smoothing of Kim et al. (2018), "Improved training for online end-to-end speech recognition systems": CTC
+    has no label for a frame that could be smoothed, so its output itself is kept from becoming too sure.
+
+    Args:
+        log_probs: shape (N, S, V), normalised over V.
+        lengths: shape (N,), encoder frames of each utterance; what lies behind them counts for nothing.
+
+    Returns:
+        Shape (N,) [nats], at least 0.
+    """
+    divergences = -log_probs.float().mean(dim=2) - math.log(log_probs.shape[2])  # (N, S)
+    behind = torch.arange(log_probs.shape[1], device=log_probs.device) >= lengths[:, None]  # (N, S)
+    return divergences.masked_fill(behind, 0).sum(dim=1)

@@ -7,9 +7,14 @@ from torch import Tensor, nn
 
 
 def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """Zeros behind each utterance's end. Shape (N, T, D), lengths (N,) → (N, T, D)."""
+    """Zeros behind each utterance's end. Shape (N, T, …), lengths (N,) → (N, T, …)."""
     behind = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # (N, T)
-    return x.masked_fill(behind[:, :, None], 0)  # a product would let NaN through
+    return x.masked_fill(behind.view(*behind.shape, *[1] * (x.ndim - 2)), 0)  # a product would let NaN through
+
+
+def shortened(lengths: Tensor, factor: int) -> Tensor:
+    """⌈length / factor⌉ of each, shape (N,)."""
+    return torch.div(lengths + factor - 1, factor, rounding_mode="floor")
 
 
 def join_frames(x: Tensor, factor: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from asr.config import EncoderConfig
 from asr.model.between import DROPOUTS, make_connection
 from asr.model.cells import make_direction, read
-from asr.model.padding import join_frames, mask_padding, reversal, reverse
+from asr.model.padding import join_frames, mask_padding, reversal, reverse, shortened
 
 
 class BidirectionalLayer(nn.Module):
@@ -70,7 +70,7 @@ class BidirectionalStack(nn.Module):
             x = connection(x, self.dropout(projection(norm(layer(x, order)))))
             if number < self.pyramid:
                 x = join_frames(mask_padding(x, lengths), 2)
-                lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
+                lengths = shortened(lengths, 2)
                 order = reversal(lengths, x.shape[1])
         return x, lengths
 

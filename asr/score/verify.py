@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
+from asr.decode.ensemble import load_models, networks
 from asr.decode.manifest import decode_manifest
 from asr.decode.settings import SearchSettings, first_mistake
 from asr.decode.system import Search, greedy_system
 from asr.errors import AsrError
 from asr.files import sha256
 from asr.manifest import read_manifest
-from asr.model.acoustic import load_model
 from asr.score.align import Alignment
 from asr.score.hypotheses import Hypothesis
 from asr.score.receipt import read_fields, score_fields
@@ -24,12 +25,12 @@ COMPARED = ("wer", "cer", "ser", "utterances", "words", "substitutions", "deleti
 _NEEDED = (*COMPARED, "manifest", "manifest_sha256", "model", "model_sha256", "normalise", "bootstrap_seed")
 
 
-def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, device: torch.device) -> list[str]:
+def verify_receipt(receipt: Path, models: Sequence[Path], manifest: Path | None, device: torch.device) -> list[str]:
     """Decodes and scores again, and compares with the receipt.
 
     Args:
         receipt: a ``result.json``.
-        model: model folder; None: where the receipt says.
+        models: model folders; none: where the receipt says.
         manifest: None: where the receipt says.
         device: where to compute.
 
@@ -37,7 +38,7 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
         A sentence for each count that differs; none if the receipt is true.
 
     Raises:
-        AsrError: the receipt is incomplete, or model or manifest are not the ones it is about.
+        AsrError: the receipt is incomplete, or models or manifest are not the ones it is about.
     """
     fields = read_fields(receipt)
     missing = [name for name in _NEEDED if name not in fields]
@@ -48,19 +49,25 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
     # Receipts of old do not name the costs, which were always these.
     alignment: Alignment = "sclite" if fields.get("alignment") == "sclite" else "unit"
     settings = Settings(fields["normalise"], alignment, seed=fields["bootstrap_seed"])
-    model, manifest = model or Path(str(fields["model"])), manifest or Path(str(fields["manifest"]))
-    recogniser = load_model(model)
+    models = models or [Path(str(path)) for path in _several(fields["model"])]
+    manifest = manifest or Path(str(fields["manifest"]))
+    sums = _several(fields["model_sha256"])
+    if len(models) != len(sums):
+        raise AsrError(f"{receipt}: was made with {len(sums)} models, {len(models)} are given; name as many")
+    recognisers = load_models(models)
     utterances = read_manifest(manifest)
-    for what, path, seen in (("model", model, recogniser.sha256), ("manifest", manifest, sha256(manifest))):
-        if fields[f"{what}_sha256"] != seen:
-            raise AsrError(
-                f"{path}: not the {what} of this receipt: its SHA-256 is {seen}, not {fields[f'{what}_sha256']}"
-            )
-    network = recogniser.model.to(device)
-    system = greedy_system(recogniser)
+    seen = [*zip(["model"] * len(models), models, [one.sha256 for one in recognisers], sums, strict=True)]
+    for what, path, found, needed in (*seen, ("manifest", manifest, sha256(manifest), fields["manifest_sha256"])):
+        if found != needed:
+            raise AsrError(f"{path}: not the {what} of this receipt: its SHA-256 is {found}, not {needed}")
+    for one in recognisers:
+        one.model.to(device)
+    count, threads = len(recognisers), torch.get_num_threads()
+    system = greedy_system(recognisers[0], count)
     if fields.get("search") is not None:
-        system = Search(recogniser, _search(fields["search"], receipt), torch.get_num_threads()).system()
-    decoded, failed = decode_manifest(utterances, network, system.decode, device)
+        system = Search(recognisers[0], _search(fields["search"], receipt), threads, count).system()
+    network, *others = networks(recognisers)
+    decoded, failed = decode_manifest(utterances, network, system.decode, device, others=others)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
     references = [Reference(one.id, one.text, one.speaker, one.duration, one) for one in utterances]
@@ -70,6 +77,10 @@ def verify_receipt(receipt: Path, model: Path | None, manifest: Path | None, dev
         for name in COMPARED
         if fields[name] != again[name]
     ]
+
+
+def _several(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _search(fields: object, receipt: Path) -> SearchSettings:

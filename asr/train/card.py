@@ -25,9 +25,7 @@ one output every {encoder.factor * features.frame_shift:g} ms.
         trained["train"]
     }`) |
 | copies at speeds | {speeds} |
-| epochs | {trained["epochs"]} of at most {config.train.epochs}; weights averaged over epochs {
-        _listed(trained["averaged"])
-    } |
+| epochs | {trained["epochs"]} of at most {config.train.epochs}; {_averaged(config, trained["averaged"])} |
 | time | {trained["train_minutes"]:.1f} minutes on {where}, {trained["precision"]} |
 | dev set | {trained["dev_utterances"]:,} utterances (`{trained["dev_manifest"]}`) |
 | dev WER / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
@@ -45,6 +43,12 @@ def _chosen(config: Config) -> str:
         config.train.average_over == "best"
     )
     return ", ".join(["the settings, by whoever wrote the config", *by_rule])
+
+
+def _averaged(config: Config, epochs: list[int]) -> str:
+    if config.train.ema:
+        return f"moving average of weights (decay {config.train.ema:g}) as of epoch {epochs[0]}"
+    return f"weights averaged over epochs {_listed(epochs)}"
 
 
 def _listed(epochs: list[int]) -> str:

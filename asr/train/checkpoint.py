@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from asr.config import Config, TrainConfig
 from asr.errors import AsrError
 from asr.files import replacing
 
@@ -29,6 +31,31 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+def config_mark(config: Config) -> str:
+    """The fingerprint's part that stands for a config; how often a run saves is not part of what it is."""
+    return json.dumps(config.model_dump(exclude={"train": {"checkpoint_minutes"}}), sort_keys=True)
+
+
+def differing(fingerprint: dict[str, str], former: dict[str, str]) -> list[str]:
+    """Which parts of a run's fingerprint a former run does not share.
+
+    Configs are compared as they are understood today: a key that the former did not know yet has its default.
+    """
+    return [
+        name
+        for name, value in fingerprint.items()
+        if former.get(name) != value and (name != "config" or _understood(former.get(name)) != value)
+    ]
+
+
+def _understood(mark: str | None) -> str | None:
+    """The mark of a former config with today's keys; as it is, where it is no config any more."""
+    try:
+        return config_mark(Config.model_validate(json.loads(mark or "")))
+    except ValueError:  # not JSON, or not valid today: both are ValueErrors
+        return mark
 
 
 @dataclass
@@ -65,19 +92,34 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, fingerprint: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+    path: Path,
+    fingerprint: dict[str, str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    smoothed: nn.Module | None = None,
 ) -> None:
     """Writes everything that a run needs to go on, in place of the checkpoint before.
+
+    Args:
+        path: of the checkpoint.
+        fingerprint: what a run must share to go on from here.
+        model: its weights.
+        optimizer: its moments.
+        progress: where the run stands.
+        smoothed: the moving average of the weights, if there is one.
 
     Raises:
         AsrError: it could not be written; the checkpoint before is kept.
     """
-    state = {
+    state: dict[str, Any] = {
         "fingerprint": fingerprint,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "progress": asdict(progress),
     }
+    if smoothed is not None:
+        state["smoothed"] = smoothed.state_dict()
     with replacing(path) as temporary:
         try:
             torch.save(state, temporary)
@@ -86,9 +128,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, fingerprint: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    fingerprint: dict[str, str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    smoothed: nn.Module | None = None,
 ) -> Progress:
-    """Restores model and optimiser in place and returns where the run stood.
+    """Restores model, optimiser and moving average in place and returns where the run stood.
 
     Raises:
         AsrError: the checkpoint is damaged, or belongs to another config or other manifests.
@@ -101,22 +147,24 @@ def load_checkpoint(
             raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         stored = state["fingerprint"]
-        differing = [name for name, value in fingerprint.items() if stored.get(name) != value]
-        if not differing:
+        others = differing(fingerprint, stored)
+        if not others:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
+            if smoothed is not None:
+                smoothed.load_state_dict(state["smoothed"])
             return Progress(**state["progress"])
     except OSError as error:
         raise AsrError(f"{path}: could not be read ({error.strerror or error})") from error
     except _DAMAGE as error:
         raise AsrError(f"{path}: a damaged checkpoint; delete it to begin anew") from error
-    if differing == [THREADS]:
+    if others == [THREADS]:
         raise AsrError(
             f"{path}: was written by a run with --threads {stored.get(THREADS)}, and sums come out otherwise with "
             f"{fingerprint[THREADS]}; give that --threads to go on, or delete {path.parent} to begin anew"
         )
     raise AsrError(
-        f"{path}: was written by a run with another {' and '.join(differing)}; "
+        f"{path}: was written by a run with another {' and '.join(others)}; "
         f"train into another --out, or delete {path.parent} to begin anew"
     )
 
@@ -145,6 +193,11 @@ def epochs_to_average(history: list[dict[str, float]], count: int, which: str) -
     rows = history if which == "last" else sorted(history, key=lambda row: (*quality(row), row["epoch"]))
     chosen = rows[-count:] if which == "last" else rows[:count]
     return sorted(int(row["epoch"]) for row in chosen)
+
+
+def epochs_to_export(history: list[dict[str, float]], config: TrainConfig) -> list[int]:
+    """The epochs that make the final model: one, where their weights are moving averages already."""
+    return epochs_to_average(history, 1 if config.ema else config.average, config.average_over)
 
 
 def prune_epochs(folder: Path, keep: list[int]) -> None:

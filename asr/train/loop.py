@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -20,11 +21,10 @@ from asr.config import Config
 from asr.errors import AsrError
 from asr.files import write_text
 from asr.model.acoustic import AcousticModel
-from asr.model.ctc import ctc_loss
 from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (
     Progress,
-    epochs_to_average,
+    epochs_to_export,
     prune_epochs,
     quality,
     save_checkpoint,
@@ -32,7 +32,8 @@ from asr.train.checkpoint import (
 )
 from asr.train.evaluate import Development
 from asr.train.load import Batch, batches
-from asr.train.optimise import learning_rate, make_optimizer, seed_step
+from asr.train.objective import forward, objective
+from asr.train.optimise import learning_rate, make_optimizer, move_average, seed_step
 from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many
 
@@ -69,6 +70,8 @@ def stop_requests() -> Iterator[list[int]]:
 class Trainer:
     """A run in memory: model, optimiser and how far it has come.
 
+    Where ``train.ema`` is set, ``smoothed`` is the moving average of the model's weights, else None.
+
     Args:
         config: of the run.
         model: on its device, with its normalisation statistics set.
@@ -90,6 +93,7 @@ class Trainer:
         self.train = train
         self.statistics = statistics
         self.bfloat16 = bfloat16
+        self.smoothed = copy.deepcopy(model) if config.train.ema else None
         self.optimizer = make_optimizer(model, config.train)
         self.progress = Progress()
         self.device = next(model.parameters()).device
@@ -100,6 +104,11 @@ class Trainer:
             for copy, speed in enumerate(config.augment.speeds)
         ]
 
+    @property
+    def judged(self) -> AcousticModel:
+        """The model that dev judges and that is kept: the moving average of weights, where there is one."""
+        return self.model if self.smoothed is None else self.smoothed
+
     def groups(self, epoch: int) -> list[list[list[Item]]]:
         """The epoch's batches, in the groups whose gradients make one step."""
         config = self.config.train
@@ -107,12 +116,12 @@ class Trainer:
         plan = plan_epoch(self.items, config.batch_seconds * 1.001, self.config.seed, epoch)
         return [plan[start : start + config.accumulate] for start in range(0, len(plan), config.accumulate)]
 
-    def losses(self, batch: Batch) -> Tensor:
-        """Loss of each utterance of a batch, shape (N,) [nats]."""
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is trained on, and CTC's loss alone, of each utterance of a batch, shape (N,) each [nats]."""
         features, frames = self._features(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            log_probs, lengths = self.model(features, frames)  # (N, S, V)
-        return ctc_loss(log_probs, lengths, [self.train[item.utterance].labels for item in batch.items])
+            output = forward(self.model, features, frames, self.config.train.intermediate)
+        return objective(output, [self.train[item.utterance].labels for item in batch.items], self.config.train)
 
     @torch.no_grad()
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -144,7 +153,7 @@ class Trainer:
         for batch in group:
             if not batch.items:
                 continue
-            losses = self.losses(batch)
+            losses, plain = self.losses(batch)
             finite = torch.isfinite(losses.detach())
             if not finite.all():
                 broken += [
@@ -152,7 +161,7 @@ class Trainer:
                 ]
                 break
             losses.sum().backward()
-            loss += losses.detach().sum().item()
+            loss += plain.detach().sum().item()
             labels += sum(len(self.train[item.utterance].labels) for item in batch.items)
         if not broken and labels and not self._apply(labels, done):
             broken = [self._name(item) for batch in group for item in batch.items]
@@ -182,6 +191,8 @@ class Trainer:
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate(self.config.train, done)
         self.optimizer.step()
+        if self.smoothed is not None:
+            move_average(self.smoothed, self.model, self.config.train.ema, self.progress.step - self.progress.skipped)
         return True
 
     def _skip(self, broken: list[str]) -> None:
@@ -217,7 +228,7 @@ def run(
     latest = checkpoints / "latest.pt"
 
     def save() -> None:
-        save_checkpoint(latest, fingerprint, trainer.model, trainer.optimizer, progress)
+        save_checkpoint(latest, fingerprint, trainer.model, trainer.optimizer, progress, trainer.smoothed)
 
     for abandoned in checkpoints.glob(".*.part"):  # what a kill cut short
         abandoned.unlink()
@@ -239,10 +250,10 @@ def run(
                 if asked:
                     raise Stopped(f"stopped in epoch {progress.epoch + 1}; the same command goes on from there")
             _finish_epoch(trainer, development, reporter, time.monotonic() - clock)
-            save_epoch(checkpoints, progress.epoch, trainer.model)
+            save_epoch(checkpoints, progress.epoch, trainer.judged)
             _write_history(folder / "history.jsonl", progress.history)
             save()  # last: a run that is cut off before it does the epoch again and writes the same
-            prune_epochs(checkpoints, epochs_to_average(progress.history, config.average, config.average_over))
+            prune_epochs(checkpoints, epochs_to_export(progress.history, config))
             refuse_too_many(progress.failed, len(trainer.train), "training audio")
             if asked:
                 raise Stopped(f"stopped after epoch {progress.epoch}; the same command goes on from there")
@@ -260,7 +271,7 @@ def _finish_epoch(trainer: Trainer, development: Development, reporter: Reporter
     """Judges the epoch on dev, adds its row to the history and turns the page."""
     progress = trainer.progress
     begin = time.monotonic()
-    judged = development.judge(trainer.model)
+    judged = development.judge(trainer.judged)
     seconds = progress.epoch_seconds + rest + time.monotonic() - begin
     progress.epoch += 1
     progress.seconds += seconds

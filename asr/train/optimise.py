@@ -28,6 +28,23 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
+@torch.no_grad()
+def move_average(average: nn.Module, model: nn.Module, decay: float, updates: int) -> None:
+    """Moves an exponential average of weights towards the model's after a step; both in float32.
+
+    The decay rises with the steps, min(decay, (1 + n) / (10 + n)), so that the first weights, which were drawn, are
+    soon forgotten.
+
+    Args:
+        average: moved in place.
+        model: of the same shapes.
+        decay: what is kept of the average at each step, once it has risen.
+        updates: n, how often the average was moved before.
+    """
+    decay = min(decay, (1 + updates) / (10 + updates))
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
 def seed_step(seed: int, step: int) -> None:
     """Seeds dropout for one step from (seed, step), so that a resumed run draws what the unbroken one would have."""
     state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]

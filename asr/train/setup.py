@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,14 @@ from asr.model.acoustic import AcousticModel, load_model, save_model
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
 from asr.train.card import model_card
-from asr.train.checkpoint import THREADS, average_epochs, epochs_to_average, load_checkpoint
+from asr.train.checkpoint import (
+    THREADS,
+    average_epochs,
+    config_mark,
+    differing,
+    epochs_to_export,
+    load_checkpoint,
+)
 from asr.train.evaluate import Development
 from asr.train.load import load_batch
 from asr.train.loop import Trainer, run
@@ -54,7 +60,7 @@ def _make_tokenizer(config: Config, train: Sequence[Utterance], dev: Sequence[Ut
 
 def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
     return {
-        "config": json.dumps(config.model_dump(exclude={"train": {"checkpoint_minutes"}}), sort_keys=True),
+        "config": config_mark(config),
         "training manifest": sha256(train),
         "dev manifest": sha256(dev),
         THREADS: str(torch.get_num_threads()),
@@ -67,13 +73,13 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
         return None
     recogniser = load_model(folder)
     former = recogniser.trained.get("fingerprint") or {}
-    differing = [name for name, value in fingerprint.items() if name != THREADS and former.get(name) != value]
-    if not differing:
+    others = [name for name in differing(fingerprint, former) if name != THREADS]
+    if not others:
         if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
             (folder / "SHA256SUMS").touch()
         return recogniser.trained
     raise AsrError(
-        f"{folder}: holds a model that was trained with another {' and '.join(differing)}; "
+        f"{folder}: holds a model that was trained with another {' and '.join(others)}; "
         f"train into another --out, or delete {folder.parent} to begin anew"
     )
 
@@ -96,7 +102,7 @@ def probe_memory(trainer: Trainer) -> None:
             before, free = peak_memory_mb(), available_memory_mb()
             batch = load_batch(items, trainer.train, config.augment.speeds, config.features.rate)
             if batch.items:
-                trainer.losses(batch).sum().backward()
+                trainer.losses(batch)[0].sum().backward()
             padded = len(items) * max(item.seconds for item in items)
             need = (peak_memory_mb() - before) * config.train.batch_seconds / padded
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
@@ -180,7 +186,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     probe_memory(trainer)
     latest = out / "checkpoints" / "latest.pt"
     if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer)
+        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer, trainer.smoothed)
         print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
     with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch) as reporter:
         run(trainer, development, out, fingerprint, reporter)
@@ -191,6 +197,12 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
 
 def _unaugmented(config: Config) -> Config:
     return config.model_copy(update={"augment": config.augment.model_copy(update={"speeds": [1.0]})})
+
+
+def _kept(config: Config, epochs: list[int]) -> str:
+    if config.train.ema:
+        return f"moving average of weights as of epoch {epochs[0]}"
+    return f"weights averaged over {len(epochs)} epochs"
 
 
 def _finish(
@@ -206,12 +218,12 @@ def _finish(
 ) -> Trained:
     """Averages weights, judges the result on dev and writes the model folder."""
     config, progress = trainer.config, trainer.progress
-    averaged = epochs_to_average(progress.history, config.train.average, config.train.average_over)
+    averaged = epochs_to_export(progress.history, config.train)
     trainer.model.load_state_dict(average_epochs(out / "checkpoints", averaged))
     judged = development.judge(trainer.model)
     failed = rejected | progress.failed | development.failed
     print(
-        f"weights averaged over {len(averaged)} epochs: dev loss {judged['dev_loss']:.3f}, "
+        f"{_kept(config, averaged)}: dev loss {judged['dev_loss']:.3f}, "
         f"WER {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",
         flush=True,
     )

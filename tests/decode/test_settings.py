@@ -10,7 +10,18 @@ from pydantic import ValidationError
 from asr.config import read_yaml, to_yaml
 from asr.decode.beam import BeamOptions
 from asr.decode.rescore import Rescoring
-from asr.decode.settings import FILE, SearchSettings, Tuned, first_mistake, read_tuned, same_models, write_tuned
+from asr.decode.settings import (
+    ENSEMBLES_FILE,
+    FILE,
+    SearchSettings,
+    Tuned,
+    first_mistake,
+    read_tuned,
+    read_tuned_ensemble,
+    same_models,
+    write_tuned,
+    write_tuned_ensemble,
+)
 from asr.errors import AsrError
 from asr.files import write_text
 
@@ -144,3 +155,46 @@ def test_the_same_models_are_the_same_files_however_spelled(tmp_path: Path, monk
         one.changed(closed=True),
     ):
         assert not same_models(one, other)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def test_an_ensembles_tuning_lies_beside_its_first_model_and_is_found_in_any_order(models: list[Path]) -> None:
+    first, other = _tuned(lm="lm"), _tuned(lm="other")
+    assert write_tuned_ensemble(models, first) == models[0] / ENSEMBLES_FILE
+    write_tuned_ensemble(models, other)
+    for order in (models, models[::-1]):
+        assert read_tuned_ensemble(order, "a" * 64) == [first, other]
+    assert [folder.name for folder in models if (folder / ENSEMBLES_FILE).exists()] == ["a"]
+    assert not (models[0] / FILE).exists()
+
+
+def test_a_model_may_be_part_of_many_ensembles(models: list[Path]) -> None:
+    other = _tuned(lm="lm").model_copy(update={"model_sha256": "d" * 64})
+    write_tuned_ensemble(models, _tuned(lm="lm"))
+    write_tuned_ensemble(models[:2], other)
+    assert read_tuned_ensemble(models, "a" * 64) == [_tuned(lm="lm")]
+    assert read_tuned_ensemble(models[:2], "d" * 64) == [other]
+    assert read_tuned_ensemble(models, "e" * 64) == []
+
+
+def test_tuning_an_ensemble_anew_replaces_what_was_found_wherever_it_lies(models: list[Path]) -> None:
+    write_tuned_ensemble(models, _tuned(lm="lm"))
+    again = _tuned(lm="lm", beam=99)
+    write_tuned_ensemble(models[::-1], again)
+    for order in (models, models[::-1]):
+        assert read_tuned_ensemble(order, "a" * 64) == [again]
+
+
+def test_an_ensembles_damaged_file_is_told_and_written_over_by_tuning(models: list[Path]) -> None:
+    write_text(models[1] / ENSEMBLES_FILE, "search: [")
+    with pytest.raises(AsrError, match=r"ensembles\.yaml: .*run asr decode --tune again"):
+        read_tuned_ensemble(models, "a" * 64)
+    write_tuned_ensemble(models[1:], _tuned(lm="lm"))
+    assert read_tuned_ensemble(models, "a" * 64) == [_tuned(lm="lm")]

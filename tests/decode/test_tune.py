@@ -161,7 +161,7 @@ def _tune(model: tuple[Recogniser, Path, Path], **settings: Any) -> tuple[Tuned,
     chosen = SearchSettings(lm=str(manifest.parent / "lm.safetensors"), **settings)
     told: list[str] = []
     failed = tune_to_folder(
-        recogniser, chosen, folder, manifest, torch.device("cpu"), 1, lambda done, total: None, told.append
+        [recogniser], chosen, [folder], manifest, torch.device("cpu"), 1, lambda done, total: None, told.append
     )
     return read_tuned(folder, recogniser.sha256)[-1], told, failed
 

@@ -28,11 +28,15 @@ def _configs(draw: st.DrawFn) -> Config:
     pyramid = draw(st.integers(min_value=0, max_value=layers - 1))
     if connection != "none":  # needs a layer as wide as what it reads
         layers = max(layers, pyramid + 2)
+    kind = draw(st.sampled_from(["stack", "conv", "conv1d", "vgg", "deepspeech2"]))
+    factors = [1, 2, 3, 4, 6] if kind == "vgg" else [1, 2, 3, 4, 5, 8]
+    channels = 0 if kind == "stack" else draw(st.integers(min_value=8, max_value=12))
     return tiny_config(
         f"seed={draw(st.integers(min_value=0, max_value=999))}",
         f"features.mels={draw(st.integers(min_value=4, max_value=12))}",
-        f"encoder.subsampling.kind={draw(st.sampled_from(['stack', 'conv']))}",
-        f"encoder.subsampling.factor={draw(st.integers(min_value=1, max_value=5))}",
+        f"encoder.subsampling.kind={kind}",
+        f"encoder.subsampling.factor={draw(st.sampled_from(factors))}",
+        f"encoder.subsampling.channels={channels}",
         f"encoder.cell={cell}",
         f"encoder.connection={connection}",
         f"encoder.pyramid={pyramid}",

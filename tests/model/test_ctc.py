@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asr.config import Config
 from asr.model.acoustic import AcousticModel
-from asr.model.ctc import ctc_loss, required_frames
+from asr.model.ctc import ctc_loss, required_frames, uniform_divergence
 from asr.tokens import BLANK
 from tests.tones import tiny_config
 
@@ -113,3 +113,31 @@ def test_float32_under_autocast(config: Config) -> None:
     torch.testing.assert_close(log_probs.exp().sum(dim=2), torch.ones(2, log_probs.shape[1]), atol=1e-6, rtol=0)
     exact, _ = model(features, frames)
     assert (log_probs - exact).abs().max() < 0.1
+
+
+def test_the_divergence_from_the_uniform_distribution_is_that_of_its_definition() -> None:
+    random = np.random.default_rng(3)
+    log_probs = torch.from_numpy(random.normal(0, 2, (2, 4, 5))).log_softmax(dim=2)
+    lengths = torch.tensor([4, 2])
+    uniform = torch.full((5,), 1 / 5, dtype=torch.float64).log()
+    expected = [
+        sum(
+            torch.nn.functional.kl_div(frame, uniform, reduction="sum", log_target=True).item()
+            for frame in row[:length]
+        )
+        for row, length in zip(log_probs, lengths.tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(uniform_divergence(log_probs, lengths).numpy(), expected, rtol=1e-5)
+    even = torch.zeros(1, 3, 5).log_softmax(dim=2)
+    assert uniform_divergence(even, torch.tensor([3])).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_what_lies_behind_an_utterance_adds_nothing_to_the_divergence() -> None:
+    logits = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    lengths = torch.tensor([6, 2])
+    both = uniform_divergence(logits.log_softmax(dim=2), lengths)
+    alone = uniform_divergence(logits[1:, :2].log_softmax(dim=2), lengths[1:])
+    torch.testing.assert_close(both[1:], alone)
+    (gradient,) = torch.autograd.grad(both.sum(), logits)
+    assert (gradient[1, 2:] == 0).all()
+    assert (gradient[1, :2] != 0).any()

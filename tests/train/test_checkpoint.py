@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -8,17 +9,22 @@ import pytest
 import torch
 from torch import nn
 
+from asr.config import TrainConfig
 from asr.errors import AsrError
 from asr.train.checkpoint import (
     THREADS,
     Progress,
     average_epochs,
+    config_mark,
+    differing,
     epochs_to_average,
+    epochs_to_export,
     load_checkpoint,
     prune_epochs,
     save_checkpoint,
     save_epoch,
 )
+from tests.tones import tiny_config
 
 MARK = {"config": "{}", "training manifest": "a", "dev manifest": "b", THREADS: "1"}
 PROGRESS = Progress(epoch=2, group=3, step=17, loss=1.5, failed={"u": "gone"}, history=[{"epoch": 1, "dev_wer": 3.0}])
@@ -76,6 +82,36 @@ def test_of_a_run_with_other_threads(path: Path) -> None:
 def test_of_another_run(path: Path, what: str) -> None:
     with pytest.raises(AsrError, match=f"was written by a run with another {what}; train into another --out"):
         load_checkpoint(path, MARK | {what: "another"}, *_run())
+
+
+def test_a_config_without_todays_keys_is_the_one_with_their_defaults() -> None:
+    config = tiny_config("encoder.hidden=7")
+    fields = json.loads(config_mark(config))
+    for former in (fields["train"], fields["encoder"]["subsampling"], fields["encoder"]):
+        former.pop(next(iter(former)))  # each of them stands at its default but for encoder.cell, which is lstm
+    now = MARK | {"config": config_mark(config)}
+    stored = MARK | {"config": json.dumps(fields)}
+    assert differing(now, stored) == []
+    fields["encoder"]["hidden"] = 8
+    assert differing(now, MARK | {"config": json.dumps(fields)}) == ["config"]
+
+
+@pytest.mark.parametrize("former", ['{"encoder": {"no_longer": 1}}', "[1]", "not JSON", '{"train": {"epochs": 0}}'])
+def test_what_is_no_config_today_is_another(former: str) -> None:
+    assert differing(MARK | {"config": config_mark(tiny_config())}, MARK | {"config": former}) == ["config"]
+    assert differing(MARK, {}) == list(MARK)
+
+
+def test_the_moving_average_is_restored_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "latest.pt"
+    smoothed, other = _run(seed=3)[0], _run(seed=4)[0]
+    save_checkpoint(path, MARK, *_run(), PROGRESS, smoothed)
+    load_checkpoint(path, MARK, *_run(seed=2), other)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, smoothed.state_dict()[name])
+    save_checkpoint(path, MARK, *_run(), PROGRESS)
+    with pytest.raises(AsrError, match="a damaged checkpoint"):
+        load_checkpoint(path, MARK, *_run(), other)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
@@ -160,6 +196,12 @@ HISTORY: list[dict[str, float]] = [
 )
 def test_which_epochs_are_averaged(count: int, which: str, chosen: list[int]) -> None:
     assert epochs_to_average(HISTORY, count, which) == chosen
+
+
+def test_moving_averages_are_not_averaged_again() -> None:
+    assert epochs_to_export(HISTORY, TrainConfig(average=3)) == [4, 5, 6]
+    assert epochs_to_export(HISTORY, TrainConfig(average=3, ema=0.99)) == [6]
+    assert epochs_to_export(HISTORY, TrainConfig(average=3, average_over="best", ema=0.99)) == [4]
 
 
 @pytest.mark.parametrize("which", ["last", "best"])

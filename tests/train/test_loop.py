@@ -259,6 +259,8 @@ HARD = (
     "train.checkpoint_minutes=1e-9",
     "encoder.dropout=0.3",
     "encoder.layers=2",
+    "train.intermediate=[1]",
+    "train.label_smoothing=0.1",
     "features.dither=1",
     "augment.speeds=[0.9, 1.0, 1.1]",
     "augment.frequency_masks=1",
@@ -272,25 +274,27 @@ def _outcome(out: Path) -> tuple[bytes, list[dict[str, float]]]:
     return (out / "model" / "model.safetensors").read_bytes(), timeless
 
 
-@pytest.fixture(scope="module")
-def unbroken(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[tuple[Path, Path], tuple[bytes, list[dict[str, float]]]]:
+Unbroken = tuple[tuple[Path, Path], tuple[str, ...], tuple[bytes, list[dict[str, float]]]]
+
+
+@pytest.fixture(scope="module", params=["0.0", "0.8"], ids=["averaged", "moving"])
+def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    settings = (*HARD, f"train.ema={request.param}")
     folder = tmp_path_factory.mktemp("unbroken")
     manifests = write_tones(folder, "train", 16, seed=1), write_tones(folder, "dev", 4, seed=2)
-    train_model(tiny_config(*HARD), "test", *manifests, folder / "run", CPU)
-    return manifests, _outcome(folder / "run")
+    train_model(tiny_config(*settings), "test", *manifests, folder / "run", CPU)
+    return manifests, settings, _outcome(folder / "run")
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
 def test_broken_off_again_and_again_it_ends_in_the_same_bytes(
     every: int,
-    unbroken: tuple[tuple[Path, Path], tuple[bytes, list[dict[str, float]]]],
+    unbroken: Unbroken,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each call gets as far as one more checkpoint of ``every``, and is broken off before, inside or after saving."""
-    manifests, expected = unbroken
+    manifests, settings, expected = unbroken
     save, saved, calls = loop.save_checkpoint, 0, 0
 
     def break_off(path: Path, *arguments: object) -> None:
@@ -307,7 +311,7 @@ def test_broken_off_again_and_again_it_ends_in_the_same_bytes(
         calls += 1
         assert calls < 100
         try:
-            train_model(tiny_config(*HARD), "test", *manifests, tmp_path, CPU)
+            train_model(tiny_config(*settings), "test", *manifests, tmp_path, CPU)
         except _Killed:
             torch.manual_seed(calls)  # another process would begin with another state, too
     assert calls > 12 // every

@@ -6,7 +6,7 @@ import torch
 
 from asr.config import TrainConfig
 from asr.model.acoustic import AcousticModel
-from asr.train.optimise import learning_rate, make_optimizer, seed_step
+from asr.train.optimise import learning_rate, make_optimizer, move_average, seed_step
 from tests.tones import tiny_config
 
 CONFIG = TrainConfig(epochs=10, warmup_epochs=2.0, learning_rate=0.5)
@@ -51,3 +51,19 @@ def test_a_steps_dropout_depends_on_seed_and_step_alone() -> None:
 
     assert draw(1, 3) == draw(1, 3)
     assert len({tuple(draw(seed, step)) for seed in range(5) for step in range(20)}) == 100
+
+
+def test_the_moving_average_is_the_weighted_sum_of_what_it_was_shown() -> None:
+    """Oracle: the recursion in float64, with a decay that rises to the one asked for."""
+    config = tiny_config()
+    torch.manual_seed(1)
+    average, model = AcousticModel(config, 5), AcousticModel(config, 5)
+    expected = average.head.weight.detach().double().numpy()
+    for updates in range(30):
+        with torch.no_grad():
+            model.head.weight.normal_()
+        move_average(average, model, 0.6, updates)
+        decay = min(0.6, (1 + updates) / (10 + updates))
+        expected = decay * expected + (1 - decay) * model.head.weight.detach().double().numpy()
+    np.testing.assert_allclose(average.head.weight.detach().numpy(), expected, atol=1e-5)
+    assert average.head.weight.dtype == torch.float32

@@ -11,8 +11,9 @@ import soundfile
 import torch
 from torch import Tensor
 
+from asr.config import read_yaml, to_yaml
 from asr.errors import AsrError
-from asr.files import read_text, write_text
+from asr.files import read_text, sha256, write_text
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import load_model
 from asr.train import setup
@@ -85,6 +86,49 @@ def test_a_second_call_does_nothing(
     assert {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*"))} == before
     # How often it saves is not part of what a run is.
     assert _train(manifests, out, "train.checkpoint_minutes=1") == first
+
+
+def test_a_model_of_before_a_key_existed_is_trained_already(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = _train(manifests, out)
+    fields = read_yaml(out / "model" / "config.yaml")
+    mark = json.loads(fields["trained"]["fingerprint"]["config"])
+    assert mark["train"].pop("ema") == fields["train"].pop("ema") == 0
+    fields["trained"]["fingerprint"]["config"] = json.dumps(mark, sort_keys=True)
+    write_text(out / "model" / "config.yaml", to_yaml(fields))
+    sums = [line.split("  ") for line in read_text(out / "model" / "SHA256SUMS").splitlines()]
+    lines = [f"{sha256(out / 'model' / name)}  {name}\n" for _, name in sums]
+    write_text(out / "model" / "SHA256SUMS", "".join(lines))
+    assert _train(manifests, out).model == first.model
+    with pytest.raises(AsrError, match="trained with another config"):
+        _train(manifests, out, "train.ema=0.5")
+
+
+def test_the_moving_average_is_judged_and_kept_alone(
+    manifests: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = _train(manifests, tmp_path / "run", "train.epochs=3", "train.average=2", "train.ema=0.9").trained
+    assert trained["averaged"] == [3]
+    assert "moving average of weights as of epoch 3: dev loss" in capsys.readouterr().out
+    state = torch.load(tmp_path / "run" / "checkpoints" / "latest.pt", weights_only=True)
+    recogniser = load_model(tmp_path / "run" / "model")
+    for name, tensor in recogniser.model.state_dict().items():
+        assert torch.equal(tensor, state["smoothed"][name])
+    assert any(not torch.equal(tensor, state["model"][name]) for name, tensor in state["smoothed"].items())
+    assert state["progress"]["history"][-1]["dev_loss"] == pytest.approx(trained["dev"]["dev_loss"], abs=1e-4)
+    assert "moving average of weights (decay 0.9) as of epoch 3" in read_text(
+        tmp_path / "run" / "model" / "MODEL_CARD.md"
+    )
+
+
+def test_the_loss_that_is_told_is_ctcs_alone(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    """Before anything is learned, so that what is trained on makes no difference yet."""
+    told = []
+    for number, extra in enumerate(((), ("train.label_smoothing=0.5", "train.intermediate=[1]"))):
+        settings = ("train.epochs=1", "train.learning_rate=1e-30", "encoder.layers=2", *extra)
+        _train(manifests, tmp_path / str(number), *settings)
+        told.append(json.loads((tmp_path / str(number) / "history.jsonl").read_text())["loss"])
+    assert told[0] == pytest.approx(told[1], rel=1e-6)
 
 
 def test_another_config_or_manifest_does_not_overwrite_a_model(manifests: tuple[Path, Path], tmp_path: Path) -> None:

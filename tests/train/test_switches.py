@@ -45,8 +45,14 @@ SWITCHES = [
     "encoder.projection=7",
     "encoder.pyramid=1",
     "encoder.weight_dropout=0.3",
+    "encoder.subsampling={kind: conv1d, factor: 4, channels: 9, kernel: 5}",
+    "encoder.subsampling={kind: vgg, factor: 2, channels: 4}",
+    "encoder.subsampling={kind: deepspeech2, factor: 2, channels: 4, kernel: 5}",
     "features.dither=1.0",
     "train.accumulate=3",
+    "train.ema=0.9",
+    "train.intermediate=[1]",
+    "train.label_smoothing=0.1",
     "train.patience=1",
 ]
 

@@ -1,0 +1,179 @@
+"""Several models that recognise together: each hears for itself, and what they agree upon comes out.
+
+What is averaged is the log-probability of a whole transcript, over all its alignments, not that of a frame's token. CTC
+leaves each model free to write a token a frame or two earlier or later than another does, so the mean of two models'
+frames holds two weak tokens, or none, where each had a strong one (Kurata and Audhkhasi 2019, "Guiding CTC posterior
+spike timings for improved posterior fusion and knowledge distillation").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
+from asr.decode.greedy import best_path, greedy
+from asr.decode.hypothesis import Decoder, Hypothesis
+from asr.errors import UsageError
+from asr.model.acoustic import AcousticModel, Recogniser, load_model
+from asr.model.ctc import ctc_loss
+from asr.tokens import BLANK, Tokenizer
+
+_EACH = 16  # candidates that each model may propose
+
+
+def load_models(folders: Sequence[Path]) -> list[Recogniser]:
+    """Loads one model, or several that can recognise together.
+
+    Raises:
+        AsrError: a folder cannot be loaded.
+        UsageError: two of them differ in tokens or in where their frames lie, or are the same folder.
+    """
+    recognisers = [load_model(folder) for folder in folders]
+    for folder, other in zip(folders[1:], recognisers[1:], strict=True):
+        difference = _difference(recognisers[0], other)
+        if difference:
+            raise UsageError(f"{folders[0]} and {folder} cannot recognise together: {difference}")
+    return recognisers
+
+
+def _difference(one: Recogniser, other: Recogniser) -> str | None:
+    """What keeps two models from being averaged; None if nothing does."""
+    mine, theirs = one.tokenizer.symbols, other.tokenizer.symbols
+    if one.tokenizer.kind != other.tokenizer.kind:
+        return f"their tokens are of kind {one.tokenizer.kind} and {other.tokenizer.kind}"
+    if mine != theirs:
+        lacking = [f"{symbol!r}" for symbol in [*mine, *theirs] if (symbol in mine) != (symbol in theirs)][:5]
+        named = f"only one of them has {', '.join(lacking)}" if lacking else "they stand in another order"
+        return f"their tokens differ ({len(mine)} and {len(theirs)}): {named}"
+    if one.model.frame_seconds != other.model.frame_seconds:
+        return f"their frames are {1000 * one.model.frame_seconds:g} and {1000 * other.model.frame_seconds:g} ms apart"
+    for key in ("rate", "frame_shift", "frame_length", "snip_edges"):
+        values = [getattr(each.model.config.features, key) for each in (one, other)]
+        if values[0] != values[1]:
+            return f"features.{key} is {values[0]} and {values[1]}, so that their frames lie elsewhere"
+    return None
+
+
+def ensemble_sha256(recognisers: Sequence[Recogniser]) -> str:
+    """What stands for every byte of the models, in whatever order; of a single one its own sum."""
+    sums = sorted(one.sha256 for one in recognisers)
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def networks(recognisers: Sequence[Recogniser]) -> list[AcousticModel]:
+    """Their models, in an order that does not depend on how they were named, so that sums are the same to the bit."""
+    return [one.model for one in sorted(recognisers, key=lambda one: one.sha256)]
+
+
+def mean_frames(rows: np.ndarray) -> np.ndarray:
+    """What can be shown of several models frame by frame: the mean of their probabilities.
+
+    Args:
+        rows: log-probs, shape (M, S, V) of M models, or (S, V) of one, which is returned as it is.
+
+    Returns:
+        Shape (S, V), in the type of ``rows``.
+    """
+    if rows.ndim == 2:
+        return rows
+    mean = np.logaddexp.reduce(rows.astype(np.float64), axis=0) - math.log(len(rows))
+    return mean.astype(rows.dtype)
+
+
+def joint_scores(rows: np.ndarray, transcripts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Mean over M models of ln P of each transcript, which is summed over all its alignments.
+
+    Args:
+        rows: log-probs, shape (M, S, V).
+        transcripts: C token sequences.
+
+    Returns:
+        Float64, shape (C,) [nats]; −inf where the frames are too few.
+    """
+    if rows.shape[1] == 0:
+        return np.array([-math.inf if tokens else 0.0 for tokens in transcripts])
+    lengths = torch.full((len(transcripts),), rows.shape[1])
+    scores = [
+        -ctc_loss(torch.from_numpy(row).expand(len(transcripts), -1, -1), lengths, transcripts).double().numpy()
+        for row in rows
+    ]
+    return np.mean(scores, axis=0)
+
+
+def _check_rows(rows: np.ndarray) -> None:
+    if rows.ndim != 3:
+        raise ValueError(f"log-probs of several models must be of shape (M, S, V), these are {rows.shape}")
+
+
+def joint_greedy_decoder(tokenizer: Tokenizer, frame_seconds: float) -> Decoder:
+    """Of the models' greedy transcripts the one that they together find likeliest, with the times of who found it.
+
+    The decoder takes log-probs of shape (M, S, V); its scores are those of `joint_scores`.
+    """
+
+    def decode(rows: np.ndarray) -> Hypothesis:
+        _check_rows(rows)
+        paths = [tuple(token for token, _, _ in best_path(row, BLANK)) for row in rows]
+        transcripts = list(dict.fromkeys(paths))
+        scores = joint_scores(rows, transcripts)
+        best = int(scores.argmax())
+        found = greedy(rows[paths.index(transcripts[best])], BLANK, tokenizer, frame_seconds)
+        return replace(found, score=float(scores[best]))
+
+    return lambda utterances: [decode(rows) for rows in utterances]
+
+
+class JointDecoder:
+    """A beam search by each of several models, and their candidates put into one order.
+
+    Each model proposes its best candidates; each candidate is then scored by every model (`joint_scores`), which
+    replaces its acoustic score. Language model, bonus and hotwords count as the search had counted them. A candidate
+    that a lexicon forced upon frames that rule it out keeps its score of −inf.
+    """
+
+    def __init__(self, decoder: BeamDecoder) -> None:
+        self._each = decoder.with_options(replace(decoder.options, nbest=_EACH))
+        self.options = decoder.options
+
+    def with_options(self, options: BeamOptions) -> JointDecoder:
+        """The same decoder with other options."""
+        return JointDecoder(self._each.with_options(options))
+
+    def decode_batch(self, log_probs: Sequence[np.ndarray], threads: int) -> list[list[Candidate]]:
+        """Candidates of each utterance, at least one, the best first.
+
+        Args:
+            log_probs: of each utterance, shape (M, S, V).
+            threads: how many searches at once.
+
+        Raises:
+            ValueError: not log-probabilities of that shape.
+        """
+        for rows in log_probs:
+            _check_rows(rows)
+        found = iter(self._each.decode_batch([row for rows in log_probs for row in rows], threads))
+        return [_together(rows, [next(found) for _ in rows]) for rows in log_probs]
+
+
+def _together(rows: np.ndarray, proposed: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """One list of what the models proposed for an utterance, each transcript once."""
+    union: dict[tuple[int, ...], Candidate] = {}
+    for candidates in proposed:
+        for one in candidates:
+            former = union.setdefault(tuple(one.tokens), one)
+            if not math.isfinite(former.total):
+                union[tuple(one.tokens)] = one
+    candidates = list(union.values())
+    scores = joint_scores(rows, list(union)).tolist()
+    scored = [
+        replace(one, acoustic=score, total=one.total - one.acoustic + score) if math.isfinite(one.total) else one
+        for one, score in zip(candidates, scores, strict=True)
+    ]
+    return sorted(scored, key=lambda one: -one.total)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from asr.config import Config
+from asr.model.acoustic import AcousticModel
+from asr.model.ctc import ctc_loss, uniform_divergence
+from asr.train.objective import Output, forward, objective
+from tests.tones import tiny_config
+
+LABELS = [[1, 2], [3], [2, 2, 4]]
+FRAMES = torch.tensor([30, 12, 21])
+
+
+def _batch(config: Config) -> tuple[AcousticModel, Tensor]:
+    torch.manual_seed(1)
+    return AcousticModel(config, 5), torch.randn(3, 30, config.features.dimension)
+
+
+def _output(config: Config, layers: list[int]) -> Output:
+    model, features = _batch(config)
+    return forward(model, features, FRAMES, layers)
+
+
+def test_without_any_it_is_ctc_to_the_bit() -> None:
+    config = tiny_config("encoder.layers=3")
+    output = _output(config, [])
+    trained, plain = objective(output, LABELS, config.train)
+    assert torch.equal(trained, plain)
+    assert torch.equal(plain, ctc_loss(output.log_probs, output.lengths, LABELS))
+
+
+def test_intermediate_losses_are_those_of_the_layers_below_through_the_same_head() -> None:
+    config = tiny_config("encoder.layers=3")
+    model, features = _batch(config)
+    output = forward(model, features, FRAMES, [1, 2])
+    assert not torch.equal(output.intermediate[0], output.intermediate[1])
+    for number in (1, 2):  # a model of the first layers alone hears the same
+        shorter = AcousticModel(tiny_config(f"encoder.layers={number}"), 5)
+        shorter.load_state_dict({name: model.state_dict()[name] for name in shorter.state_dict()})
+        torch.testing.assert_close(output.intermediate[number - 1], shorter(features, FRAMES)[0])
+
+
+def test_the_losses_are_mixed_by_their_weights() -> None:
+    config = tiny_config("encoder.layers=3", "train.intermediate_weight=0.4", "train.label_smoothing=0.1")
+    output = _output(config, [1, 2])
+    trained, plain = objective(output, LABELS, config.train)
+    below = [ctc_loss(one, output.lengths, LABELS) for one in output.intermediate]
+    mixed = 0.6 * plain + 0.2 * below[0] + 0.2 * below[1]
+    expected = 0.9 * mixed + 0.1 * uniform_divergence(output.log_probs, output.lengths)
+    torch.testing.assert_close(trained, expected)
+    assert torch.equal(plain, ctc_loss(output.log_probs, output.lengths, LABELS))
+
+
+@pytest.mark.parametrize("layers", [[], [1], [1, 2]])
+def test_what_is_trained_on_does_not_depend_on_the_batch(layers: list[int]) -> None:
+    config = tiny_config("encoder.layers=3", "train.label_smoothing=0.2")
+    model, features = _batch(config)
+    together, _ = objective(forward(model, features, FRAMES, layers), LABELS, config.train)
+    for row, (frames, labels) in enumerate(zip(FRAMES.tolist(), LABELS, strict=True)):
+        output = forward(model, features[row : row + 1, :frames], FRAMES[row : row + 1], layers)
+        alone, _ = objective(output, [labels], config.train)
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-4, rtol=1e-5)
+
+
+def test_no_tap_is_left_behind() -> None:
+    model, features = _batch(tiny_config("encoder.layers=2"))
+    forward(model, features, FRAMES, [1])
+    assert not any(layer._forward_pre_hooks for layer in model.encoder.stack.layers)
+
+
+def test_intermediate_gradients_reach_the_head_and_the_layers_below_only() -> None:
+    model, features = _batch(tiny_config("encoder.layers=3"))
+    forward(model, features, FRAMES, [1]).intermediate[0].square().sum().backward()
+    touched = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert {name for name in touched if name.startswith("encoder.stack.layers.")} == {
+        name for name, _ in model.named_parameters() if name.startswith("encoder.stack.layers.0.")
+    }
+    assert "head.weight" in touched
