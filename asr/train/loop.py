@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from asr.augment import generator, spec_augment
+from asr.augment import Augmenter, generator, spec_augment
 from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
@@ -75,6 +76,9 @@ class Trainer:
         train: what to train on.
         statistics: speaker → mean and standard deviation, shape (2, F), for per-speaker normalisation; else empty.
         bfloat16: compute in bfloat16 where that is safe (loss and log-softmax stay in float32).
+
+    Raises:
+        AsrError: a noise folder that cannot be used, or a codec that libsndfile lacks.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Trainer:
         self.progress = Progress()
         self.device = next(model.parameters()).device
         rate = config.features.rate
+        self.augmenter = Augmenter(config.augment, rate, config.seed)
         self.items = [
             Item(index, copy, one.samples / rate / speed)
             for index, one in enumerate(train)
@@ -251,7 +256,12 @@ def run(
 def _load(trainer: Trainer, groups: list[list[list[Item]]]) -> Iterator[list[Batch]]:
     config = trainer.config
     flat = [items for group in groups for items in group]
-    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate)
+    epoch = trainer.progress.epoch
+
+    def augment(samples: np.ndarray, utterance: str, copy: int) -> np.ndarray:
+        return trainer.augmenter(samples, epoch, utterance, copy).samples
+
+    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate, augment)
     for group in groups:
         yield [next(loaded) for _ in group]
 
