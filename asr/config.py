@@ -111,7 +111,7 @@ class AugmentConfig(Strict):
     reverberation_probability: float = Field(0.0, ge=0, le=1, description="simulated rooms")
     room_size: Range = Field([3.0, 10.0], description="length and width, each [m]")
     room_height: Range = Field([2.4, 4.0], description="[m]")
-    absorption: Range = Field([0.1, 0.5], description="share of the energy that all walls of a room take")
+    absorption: Range = Field([0.2, 0.8], description="share of the energy that all walls of a room take")
     coloured_noise_probability: float = Field(0.0, ge=0, le=1, description="synthetic noise, which needs no recordings")
     coloured_noise_snr: Range = Field([10.0, 30.0], description="speech over noise [dB]")
     coloured_noise_slope: Range = Field([-6.0, 0.0], description="0 white, -3 pink, -6 brown [dB an octave]")
