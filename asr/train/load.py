@@ -69,9 +69,10 @@ def batches(
     speeds: Sequence[float],
     rate: int,
     augment: Augment | None = None,
+    threads: int = 1,
 ) -> Iterator[Batch]:
-    """Loads planned batches in the background, in order."""
-    return prefetch(lambda items: load_batch(items, selected, speeds, rate, augment), plan)
+    """Loads planned batches in the background, in order, whatever the number of threads."""
+    return prefetch(lambda items: load_batch(items, selected, speeds, rate, augment), plan, threads, threads + 3)
 
 
 def plain_batches(selected: Sequence[Selected], batch_seconds: float, rate: int) -> Iterator[Batch]:

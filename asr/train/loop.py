@@ -22,6 +22,7 @@ from asr.errors import AsrError
 from asr.files import write_text
 from asr.model.acoustic import AcousticModel
 from asr.model.ctc import ctc_loss
+from asr.runtime import available_threads
 from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (
     Progress,
@@ -38,6 +39,7 @@ from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many
 
 _MOST_BROKEN = 10
+_MOST_LOADERS = 8
 
 
 class Stopped(AsrError):
@@ -261,7 +263,9 @@ def _load(trainer: Trainer, groups: list[list[list[Item]]]) -> Iterator[list[Bat
     def augment(samples: np.ndarray, utterance: str, copy: int) -> np.ndarray:
         return trainer.augmenter(samples, epoch, utterance, copy).samples
 
-    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate, augment)
+    # On a CPU training itself wants the cores; a GPU would wait for a single one that augments.
+    threads = 1 if trainer.device.type == "cpu" else min(_MOST_LOADERS, available_threads())
+    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate, augment, threads)
     for group in groups:
         yield [next(loaded) for _ in group]
 
