@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -179,14 +179,38 @@ class EncoderConfig(Strict):
         return [False, *(width == before for width, before in zip(widths[1:], read, strict=False))]
 
 
+Codec = Literal["telephone", "mu-law", "a-law", "gsm", "mp3", "opus"]
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest, drawn uniformly
+
+
 class AugmentConfig(Strict):
-    """What is done to the training audio; each copy of an utterance is one item of an epoch."""
+    """What is done to the training audio; each copy of an utterance is one item of an epoch.
+
+    A probability is the share of items that get what follows it. Sound goes through the kinds in this order: speed,
+    reverberation, coloured noise, noise, gain, codec, SpecAugment.
+    """
 
     speeds: list[float] = Field([1.0], min_length=1, description="one copy of every utterance for each")
     frequency_masks: int = Field(0, ge=0, description="SpecAugment: bands silenced")
     frequency_width: int = Field(15, ge=1, description="most mel bands of one mask")
     time_masks: float = Field(0.0, ge=0, description="SpecAugment: stretches silenced, for each second of audio")
     time_width: int = Field(10, ge=1, description="most frames of one mask")
+    reverberation_probability: float = Field(0.0, ge=0, le=1, description="simulated rooms")
+    room_size: Range = Field([3.0, 10.0], description="length and width, each [m]")
+    room_height: Range = Field([2.4, 4.0], description="[m]")
+    absorption: Range = Field([0.2, 0.8], description="share of the energy that all walls of a room take")
+    coloured_noise_probability: float = Field(0.0, ge=0, le=1, description="synthetic noise, which needs no recordings")
+    coloured_noise_snr: Range = Field([10.0, 30.0], description="speech over noise [dB]")
+    coloured_noise_slope: Range = Field([-6.0, 0.0], description="0 white, -3 pink, -6 brown [dB an octave]")
+    noise: str | None = Field(None, description="folder of noise and music recordings to mix in")
+    noise_probability: float = Field(0.5, ge=0, le=1, description="where there is such a folder")
+    noise_snr: Range = Field([5.0, 20.0], description="speech over noise [dB]")
+    gain_probability: float = Field(0.0, ge=0, le=1, description="louder or softer")
+    gain: Range = Field([-10.0, 10.0], description="[dB]")
+    gain_clip: bool = Field(False, description="cut off what exceeds full scale after the gain")
+    codec_probability: float = Field(0.0, ge=0, le=1, description="telephone band and codecs")
+    codecs: list[Codec] = Field(list(get_args(Codec)), min_length=1, description="one of them is drawn, evenly")
+    codec_bitrate: Range = Field([12.0, 64.0], description="of mp3 and opus [kbit/s]")
 
     @model_validator(mode="after")
     def _consistent(self) -> AugmentConfig:
@@ -194,7 +218,28 @@ class AugmentConfig(Strict):
             raise ValueError(f"speeds must lie between 0.5 and 2, these are {self.speeds}")
         if len(set(self.speeds)) != len(self.speeds):
             raise ValueError(f"each of the speeds must stand once, these are {self.speeds}")
+        if len(set(self.codecs)) != len(self.codecs):
+            raise ValueError(f"each of the codecs must stand once, these are {self.codecs}")
+        for name, (least, most) in _LIMITS.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise ValueError(
+                    f"{name} must be the lowest and the highest value, between {least:g} and {most:g}; this is "
+                    f"{[low, high]}"
+                )
         return self
+
+
+_LIMITS = {
+    "room_size": (1, 50),
+    "room_height": (1, 50),
+    "absorption": (0.05, 0.99),
+    "coloured_noise_snr": (-30, 100),
+    "coloured_noise_slope": (-12, 6),
+    "noise_snr": (-30, 100),
+    "gain": (-60, 60),
+    "codec_bitrate": (8, 256),
+}
 
 
 class TrainConfig(Strict):

@@ -219,7 +219,10 @@ def test_dimension(kind: str, deltas: int, dimension: int) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["train.intermediate=[3]"], "train.intermediate names layers above the pyramid and below the last, from 1 to 2; it is [3]"),
+        (
+            ["train.intermediate=[3]"],
+            "train.intermediate names layers above the pyramid and below the last, from 1 to 2; it is [3]",
+        ),
         (["train.intermediate=[0]"], "from 1 to 2; it is [0]"),
         (["train.intermediate=[1,1]"], "train: each of the intermediate layers must stand once, these are [1, 1]"),
         (

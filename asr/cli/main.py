@@ -10,6 +10,7 @@ import typer
 
 from asr import __version__
 from asr.cli import data, lm
+from asr.cli.augment import augment
 from asr.cli.decode import decode, verify
 from asr.cli.doctor import doctor
 from asr.cli.score import score
@@ -39,6 +40,7 @@ def _root(
 
 
 app.command("doctor")(doctor)
+app.command("augment")(augment)
 app.command("train")(train)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,9 @@ from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.train.batches import Item
 from asr.train.select import Selected
+
+# Augments a waveform, given the utterance's id and which of its copies it is; the length stays.
+Augment = Callable[[np.ndarray, str, int], np.ndarray]
 
 
 @dataclass
@@ -36,13 +40,21 @@ class Batch:
         return torch.nn.utils.rnn.pad_sequence(self.waveforms, batch_first=True).to(device), lengths.to(device)
 
 
-def load_batch(items: Sequence[Item], selected: Sequence[Selected], speeds: Sequence[float], rate: int) -> Batch:
-    """Reads a batch, each utterance at the speed of its copy; what cannot be read is left out and named."""
+def load_batch(
+    items: Sequence[Item],
+    selected: Sequence[Selected],
+    speeds: Sequence[float],
+    rate: int,
+    augment: Augment | None = None,
+) -> Batch:
+    """Reads a batch, each utterance at the speed of its copy, augmented; what cannot be read is left out and named."""
     batch = Batch([], [])
     for item in items:
         utterance = selected[item.utterance].utterance
         try:
             samples = speed(read_utterance(utterance, rate), speeds[item.copy])
+            if augment:
+                samples = augment(samples, utterance.id, item.copy)
         except AsrError as error:
             batch.failed[utterance.id] = str(error)
             continue
@@ -52,10 +64,15 @@ def load_batch(items: Sequence[Item], selected: Sequence[Selected], speeds: Sequ
 
 
 def batches(
-    plan: Iterable[Sequence[Item]], selected: Sequence[Selected], speeds: Sequence[float], rate: int
+    plan: Iterable[Sequence[Item]],
+    selected: Sequence[Selected],
+    speeds: Sequence[float],
+    rate: int,
+    augment: Augment | None = None,
+    threads: int = 1,
 ) -> Iterator[Batch]:
-    """Loads planned batches in the background, in order."""
-    return prefetch(lambda items: load_batch(items, selected, speeds, rate), plan)
+    """Loads planned batches in the background, in order, whatever the number of threads."""
+    return prefetch(lambda items: load_batch(items, selected, speeds, rate, augment), plan, threads, threads + 3)
 
 
 def plain_batches(selected: Sequence[Selected], batch_seconds: float, rate: int) -> Iterator[Batch]:

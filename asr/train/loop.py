@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from asr.augment import generator, spec_augment
+from asr.augment import Augmenter, generator, spec_augment
 from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
 from asr.files import write_text
 from asr.model.acoustic import AcousticModel
+from asr.runtime import available_threads
 from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (
     Progress,
@@ -38,6 +40,7 @@ from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many
 
 _MOST_BROKEN = 10
+_MOST_LOADERS = 8
 
 
 class Stopped(AsrError):
@@ -78,6 +81,9 @@ class Trainer:
         train: what to train on.
         statistics: speaker → mean and standard deviation, shape (2, F), for per-speaker normalisation; else empty.
         bfloat16: compute in bfloat16 where that is safe (loss and log-softmax stay in float32).
+
+    Raises:
+        AsrError: a noise folder that cannot be used, or a codec that libsndfile lacks.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Trainer:
         self.progress = Progress()
         self.device = next(model.parameters()).device
         rate = config.features.rate
+        self.augmenter = Augmenter(config.augment, rate, config.seed)
         self.items = [
             Item(index, copy, one.samples / rate / speed)
             for index, one in enumerate(train)
@@ -262,7 +269,14 @@ def run(
 def _load(trainer: Trainer, groups: list[list[list[Item]]]) -> Iterator[list[Batch]]:
     config = trainer.config
     flat = [items for group in groups for items in group]
-    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate)
+    epoch = trainer.progress.epoch
+
+    def augment(samples: np.ndarray, utterance: str, copy: int) -> np.ndarray:
+        return trainer.augmenter(samples, epoch, utterance, copy).samples
+
+    # On a CPU training itself wants the cores; a GPU would wait for a single one that augments.
+    threads = 1 if trainer.device.type == "cpu" else min(_MOST_LOADERS, available_threads())
+    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate, augment, threads)
     for group in groups:
         yield [next(loaded) for _ in group]
 

@@ -45,9 +45,22 @@ def test_padding() -> None:
     assert lengths.tolist() == [3, 5]
 
 
-def test_planned_batches_come_in_order(selected: list[Selected]) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_planned_batches_come_in_order(selected: list[Selected], threads: int) -> None:
     plan = [[Item(index, 0, 0.0)] for index in (4, 0, 6, 2, 5, 1, 3)]
-    assert [batch.items for batch in batches(plan, selected, [1.0], RATE)] == plan
+    assert [batch.items for batch in batches(plan, selected, [1.0], RATE, threads=threads)] == plan
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_augmentation_is_told_which_copy_of_which_utterance_it_has(selected: list[Selected], threads: int) -> None:
+    def mark(samples: np.ndarray, utterance: str, copy: int) -> np.ndarray:
+        return samples + np.float32(10 * int(utterance.removeprefix("train-")) + copy)
+
+    plan = [[Item(index, copy, 0.0) for copy in (1, 0)] for index in (4, 0, 6)]
+    for batch in batches(plan, selected, [1.0, 1.1], RATE, mark, threads):
+        for item, waveform in zip(batch.items, batch.waveforms, strict=True):
+            plain = speed(read_utterance(selected[item.utterance].utterance, RATE), (1.0, 1.1)[item.copy])
+            assert np.array_equal(waveform.numpy(), plain + np.float32(10 * item.utterance + item.copy))
 
 
 def test_plain_batches_are_every_utterance_once(selected: list[Selected]) -> None:

@@ -15,7 +15,7 @@ from asr.model.acoustic import AcousticModel, load_model
 from asr.tokens import train_tokenizer
 from asr.train import loop
 from asr.train.batches import Item
-from asr.train.load import Batch, load_batch
+from asr.train.load import Batch, load_batch, plain_batches
 from asr.train.loop import Trainer, stop_early
 from asr.train.optimise import learning_rate
 from asr.train.select import select
@@ -89,6 +89,43 @@ def test_augmentation_depends_on_seed_epoch_utterance_and_copy_not_on_the_batch(
     assert (together[0] == 0).any()
     bands = [[(masked([Item(n, copy, 1.0)], 4)[0] == 0).all(dim=0).tolist() for copy in (0, 1)] for n in range(6)]
     assert any(first != second for first, second in bands)
+
+
+def test_waveforms_are_augmented_as_their_epoch_says_and_dev_is_not(manifests: tuple[Path, Path]) -> None:
+    trainer = _trainer(manifests[0], "augment.gain_probability=1", "augment.speeds=[1.0, 1.1]")
+    groups = [[[Item(3, 0, 1.0), Item(3, 1, 1.0)]], [[Item(8, 0, 1.0)]]]
+    for epoch in (0, 4):
+        trainer.progress.epoch = epoch
+        for group, (batch,) in zip(groups, loop._load(trainer, groups), strict=True):
+            (plain,) = _loaded(trainer, group)
+            for item, waveform, untouched in zip(batch.items, batch.waveforms, plain.waveforms, strict=True):
+                name = trainer.train[item.utterance].utterance.id
+                expected = trainer.augmenter(untouched.numpy(), epoch, name, item.copy)
+                assert torch.equal(waveform, torch.from_numpy(expected.samples))
+                assert not torch.equal(waveform, untouched)
+    (dev,) = plain_batches(trainer.train[:1], 10.0, RATE)
+    assert torch.equal(dev.waveforms[0], torch.from_numpy(read_utterance(trainer.train[0].utterance, RATE)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"noise": "nowhere"}, "augment.noise: nowhere: there is no such folder"),
+        ({"noise": "."}, "holds no audio files"),
+    ],
+)
+def test_a_noise_folder_that_cannot_be_used_is_told_before_the_first_step(
+    settings: dict[str, str],
+    sentence: str,
+    manifests: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(AsrError, match=sentence):
+        train_model(tiny_config(f"augment={settings}"), "test", *manifests, tmp_path / "run", CPU)
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_the_largest_gradient_norm_is_kept(manifests: tuple[Path, Path]) -> None:
@@ -265,6 +302,11 @@ HARD = (
     "augment.speeds=[0.9, 1.0, 1.1]",
     "augment.frequency_masks=1",
     "augment.time_masks=2",
+    "augment.reverberation_probability=0.5",
+    "augment.coloured_noise_probability=0.5",
+    "augment.gain_probability=0.5",
+    "augment.gain_clip=true",
+    "augment.codec_probability=0.5",
 )
 
 
@@ -282,6 +324,8 @@ def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     settings = (*HARD, f"train.ema={request.param}")
     folder = tmp_path_factory.mktemp("unbroken")
     manifests = write_tones(folder, "train", 16, seed=1), write_tones(folder, "dev", 4, seed=2)
+    write_tones(folder, "noise", 3, seed=3)
+    settings = (*settings, f"augment.noise={folder / 'noise'}")
     train_model(tiny_config(*settings), "test", *manifests, folder / "run", CPU)
     return manifests, settings, _outcome(folder / "run")
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from asr.config import Config
+from asr.config import Codec, Config
 from asr.model.acoustic import load_model
 from asr.train.setup import train_model
 from tests.tones import tiny_config, write_tones
@@ -35,12 +35,17 @@ _BESIDE = {
     "tokens.kind=unigram": ["tokens.size=10"],
     "tokens.kind=bpe": ["tokens.size=10"],
     "encoder.dropout_kind=locked": ["encoder.dropout=0.3"],
+    "augment.gain_clip=true": ["augment.gain_probability=1"],
+    "augment.gain_clip=false": ["augment.gain_probability=1"],
 }
 SWITCHES = [
     *_switches(Config),
     "augment.speeds=[0.9, 1.1]",
     "augment.frequency_masks=2",
     "augment.time_masks=3",
+    "augment.reverberation_probability=1",
+    "augment.coloured_noise_probability=1",
+    *(f"augment={{codec_probability: 1, codecs: [{codec}]}}" for codec in get_args(Codec)),
     "encoder.dropout=0.3",
     "encoder.projection=7",
     "encoder.pyramid=1",

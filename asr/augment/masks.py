@@ -1,15 +1,12 @@
-"""Augmentation of training data: speed and SpecAugment, drawn from (seed, epoch, utterance, copy) and nothing else."""
+"""SpecAugment: what is masked in the features of a training utterance."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asr.audio import resample
 from asr.config import AugmentConfig, FeatureConfig
 
 if TYPE_CHECKING:
@@ -17,46 +14,6 @@ if TYPE_CHECKING:
 
 # Of a short utterance a mask may hide this share at most, or nothing would be left to learn from.
 LARGEST_SHARE = 5
-
-
-def generator(seed: int, epoch: int, utterance: str, copy: int) -> np.random.Generator:
-    """A generator of its own for one copy of one utterance in one epoch, whatever else is drawn and in whatever order.
-
-    Args:
-        seed: of the training run.
-        epoch: counted from any start, not negative.
-        utterance: its id.
-        copy: which of the epoch's copies of the utterance, as there is one for each speed.
-    """
-    number = int.from_bytes(hashlib.blake2b(utterance.encode(), digest_size=8).digest(), "little")
-    return np.random.default_rng(np.random.SeedSequence([seed, epoch, number, copy]))
-
-
-def _ratio(factor: float) -> Fraction:
-    """The float 1.1 is not 11/10; the ratio that was meant makes lengths exact and the resampler's filter short."""
-    return Fraction(factor).limit_denominator(1000)
-
-
-def speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Plays faster by ``factor``, tempo and pitch alike, through band-limited resampling.
-
-    Source: Ko, Peddinti, Povey, Khudanpur, "Audio augmentation for speech recognition", Interspeech 2015.
-
-    Args:
-        samples: float32, shape (samples,).
-        factor: 1.1 makes the audio shorter by 1 / 1.1; precise to a thousandth's fraction.
-
-    Returns:
-        float32, shape (speed_length(samples, factor),).
-    """
-    ratio = _ratio(factor)
-    return resample(samples, ratio.numerator, ratio.denominator)
-
-
-def speed_length(samples: int, factor: float) -> int:
-    """The exact number of samples that `speed` makes of so many: samples / factor, half a sample rounded up."""
-    ratio = _ratio(factor)
-    return (2 * samples * ratio.denominator + ratio.numerator) // (2 * ratio.numerator)
 
 
 def _draw(random: np.random.Generator, masks: int, widest: int, length: int) -> np.ndarray:
