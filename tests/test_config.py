@@ -219,7 +219,7 @@ def test_dimension(kind: str, deltas: int, dimension: int) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["train.intermediate=[3]"], "layers above the pyramid and below the last, from 1 to 2; it is [3]"),
+        (
             ["train.intermediate=[3]"],
             "train.intermediate names layers above the pyramid and below the last, from 1 to 2; it is [3]",
         ),
