@@ -33,7 +33,7 @@ def load_models(folders: Sequence[Path]) -> list[Recogniser]:
 
     Raises:
         AsrError: a folder cannot be loaded.
-        UsageError: two of them differ in tokens or in where their frames lie, or are the same folder.
+        UsageError: two of them differ in tokens or in where their frames lie; names what differs.
     """
     recognisers = [load_model(folder) for folder in folders]
     for folder, other in zip(folders[1:], recognisers[1:], strict=True):

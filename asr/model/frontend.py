@@ -1,7 +1,8 @@
 """Front ends: from feature frames to fewer and richer ones, before the recurrent stack.
 
 Every kind gives ⌈T / factor⌉ frames for T, and reads zeros behind an utterance's end, as it would alone: what a bias or
-a norm writes there is masked after each convolution. Norms look at one frame at a time, never at the batch.
+a norm writes there is masked after each convolution. Norms look at one frame at a time, never at the batch. Where
+features are taken for a picture, deltas are further bands of it.
 """
 
 from __future__ import annotations
