@@ -147,4 +147,5 @@ def mix(samples: np.ndarray, noise: np.ndarray, snr: float, rate: int) -> np.nda
     loudness = root_mean_square(noise)
     if not loudness:
         return samples
-    return samples + noise * np.float32(speech_level(samples, rate) / loudness * 10 ** (-snr / 20))
+    factor = speech_level(samples, rate) / loudness * 10 ** (-snr / 20)
+    return samples + (noise * np.float64(factor)).astype(np.float32)  # noise near silence: factors beyond float32

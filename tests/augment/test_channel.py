@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from asr.augment import channel
-from asr.augment.channel import amplify, check_codecs, transmit
+from asr.augment.channel import WITH_BITRATE, amplify, check_codecs, transmit
 from asr.augment.spectrum import fast_length
 from asr.config import Codec
 from asr.errors import AsrError
@@ -61,7 +61,7 @@ def test_nothing_is_delayed(codec: Codec, rate: int) -> None:
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 16000, 44100, 96000])
 def test_lengths_stay_and_numbers_stay_finite(codec: Codec, rate: int) -> None:
     for samples in (1, 2, 159, 160, 161, 1000, 7919):
-        for bitrate in (8.0, 64.0, 256.0):
+        for bitrate in (8.0, 64.0, 256.0) if codec in WITH_BITRATE else (64.0,):
             heard = transmit(noise(samples), rate, codec, bitrate)
             assert heard.shape == (samples,)
             assert heard.dtype == np.float32
@@ -91,8 +91,8 @@ def test_the_bit_rate_is_about_the_one_asked_for(
             files.append(self)
 
     monkeypatch.setattr(channel.io, "BytesIO", Noted)
-    transmit(noise(10 * rate), rate, codec, bitrate)
-    assert len(files[0].getvalue()) * 8 / 10 / 1000 == pytest.approx(bitrate, rel=0.15)
+    transmit(noise(4 * rate), rate, codec, bitrate)
+    assert len(files[0].getvalue()) * 8 / 4 / 1000 == pytest.approx(bitrate, rel=0.15)
 
 
 def test_fewer_bits_are_worse() -> None:

@@ -46,6 +46,9 @@ def test_silence_stays_as_it_is() -> None:
     np.testing.assert_array_equal(mix(silence, noise, 10.0, RATE), silence)
     np.testing.assert_array_equal(mix(noise, silence, 10.0, RATE), noise)
     assert np.isfinite(mix(noise[:5], noise[:5], 10.0, RATE)).all()  # shorter than a frame
+    faint = noise * np.float32(1e-38) * np.float32(1e-4)
+    assert faint.any()
+    assert np.isfinite(mix(noise, faint, 10.0, RATE)).all()
     assert not len(mix(noise[:0], noise[:0], 10.0, RATE))
 
 

@@ -86,12 +86,12 @@ def test_no_kind_changes_what_specaugment_draws(folder: Path) -> None:
 
 
 def test_probabilities_are_shares(folder: Path) -> None:
-    short = SPEECH[:400]
+    short = SPEECH[:100]
     augmenter = Augmenter(everything(folder, 0.3), RATE, 1)
-    drawn = [augmenter(short, 0, f"{number}", 0).drawn for number in range(400)]
+    drawn = [augmenter(short, 0, f"{number}", 0).drawn for number in range(250)]
     for kind in KINDS:
         share = np.mean([any(said.startswith(SAID[kind]) for said in one) for one in drawn])
-        assert share == pytest.approx(0.3, abs=0.08)
+        assert share == pytest.approx(0.3, abs=0.1)
     assert np.mean([len(one) == 5 for one in drawn]) < 0.05  # one by one, not all or none
 
 
@@ -100,7 +100,7 @@ def test_the_order_is_that_in_which_sound_meets_them(folder: Path) -> None:
     assert [said.split()[0] for said in drawn] == ["room", "coloured", "noise", "gain", "codec"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(samples=st.integers(1, 3000), loud=st.sampled_from([0.0, 1e-30, 1e-6, 0.1, 1.0, 30.0]), name=st.text(max_size=5))
 def test_lengths_stay_and_numbers_stay_finite(folder: Path, samples: int, loud: float, name: str) -> None:
     """CTC feasibility is checked by the length before; whatever the sound, what comes out can be learned from."""
