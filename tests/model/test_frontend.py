@@ -58,6 +58,23 @@ def test_a_batch_changes_nothing(kind: str, factor: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "factor"), FACTORS)
+def test_a_batch_changes_no_gradient(kind: str, factor: int) -> None:
+    layer = _front_end(kind, factor).double()
+    counts = torch.tensor([4, 13, 1])
+    utterances = [torch.randn(count, BANDS, dtype=torch.float64) for count in counts.tolist()]
+    alone = torch.cat([_alone(layer, x) for x in utterances])
+    padded = nn.utils.rnn.pad_sequence(utterances, batch_first=True)
+    lengths = [-(-count // factor) for count in counts.tolist()]
+    together = torch.cat([row[:length] for row, length in zip(layer(padded, counts), lengths, strict=True)])
+    weights = torch.randn_like(alone)
+    for name, parameter in layer.named_parameters():
+        one, other = (
+            torch.autograd.grad((x * weights).sum(), parameter, retain_graph=True)[0] for x in (alone, together)
+        )
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize(("kind", "factor"), FACTORS)
 def test_every_frame_and_every_weight_takes_part(kind: str, factor: int) -> None:
     layer = _front_end(kind, factor)
     x = torch.randn(1, 3 * factor + 1, BANDS, requires_grad=True)
