@@ -9,7 +9,7 @@ from collections.abc import Callable
 import typer
 
 from asr import __version__
-from asr.cli import data, lm
+from asr.cli import data, g2p, lm
 from asr.cli.decode import decode, verify
 from asr.cli.doctor import doctor
 from asr.cli.score import score
@@ -42,6 +42,7 @@ app.command("doctor")(doctor)
 app.command("train")(train)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
+app.add_typer(g2p.app, name="g2p")
 app.command("decode")(decode)
 app.command("score")(score)
 app.command("verify")(verify)
