@@ -14,6 +14,9 @@ from asr.errors import UsageError
 if TYPE_CHECKING:
     from asr.decode.settings import SearchSettings
 
+_PHONES = (
+    "note: a model of phones, so phones are what is written; words come of --lexicon (asr lexicon makes one) and --lm"
+)
 _DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 _THREADS = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.")
 
@@ -78,6 +81,8 @@ def decode(
     folder = out or model.parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
     system = greedy_system(recogniser)
+    if lexicon is None and recogniser.tokenizer.kind == "phone":
+        print(_PHONES, file=sys.stderr)
     if given:
         settings = _settings(model, recogniser.sha256, given)
         system = Search(recogniser, settings, cores).system()

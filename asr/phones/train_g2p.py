@@ -87,9 +87,7 @@ def make_material(dictionary: Pronunciations, config: G2pConfig, where: str) -> 
     }
     for name, part in kept.items():
         if not part:
-            raise AsrError(
-                f"{where}: no word of it falls to {name}; {len(dictionary):,} words are too few to learn from"
-            )
+            raise AsrError(f"{where}: {len(dictionary):,} words are too few to learn from: none falls to {name}")
     train: list[Example] = []
     long: list[str] = []
     for word, said in kept["train"].items():
@@ -233,7 +231,7 @@ def _finish_epoch(trainer: G2pTrainer, g2p: G2p, dev: Pronunciations, folder: Pa
         "speed": speed,
         "minutes": progress.seconds / 60,
     }
-    if all(row["dev_wer"] < former["dev_wer"] for former in progress.history):
+    if all(row["dev_wer"] <= former["dev_wer"] for former in progress.history):
         with replacing(folder / "best.safetensors") as temporary:
             temporary.write_bytes(save({name: one.cpu().contiguous() for name, one in model.state_dict().items()}))
     progress.history.append(row)
@@ -331,7 +329,7 @@ def _finish(
     judged, progress = judge(g2p, material.test), trainer.progress
     words = len(judged.phones)
     found = interval((judged.phone_errors > 0).astype(int), np.ones(words, dtype=int), trainer.config.seed, "word")
-    chosen = min(progress.history, key=lambda row: row["dev_wer"])
+    chosen = min(reversed(progress.history), key=lambda row: row["dev_wer"])
     trained: dict[str, Any] = {
         "dictionary": dictionary.as_posix(),
         "pronunciations": len(material.train),

@@ -29,11 +29,15 @@ def _switches(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from (f"{key}={value}" for value in ("true", "false"))
 
 
+_DICTIONARY = f"tokens.dictionary={Path(__file__).parent.parent / 'phones' / 'tones.txt'}"
+
 # What a value needs beside it to be a valid config of this tiny size.
 _BESIDE = {
     "features.kind=mfcc": ["features.cepstra=8", "augment.frequency_masks=1"],
     "tokens.kind=unigram": ["tokens.size=10"],
     "tokens.kind=bpe": ["tokens.size=10"],
+    "tokens.kind=phone": [_DICTIONARY],
+    "tokens.stress=true": [_DICTIONARY, "tokens.kind=phone"],
 }
 SWITCHES = [
     *_switches(Config),
