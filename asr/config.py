@@ -72,9 +72,20 @@ class FeatureConfig(Strict):
 
 
 class TokenConfig(Strict):
-    kind: Literal["char", "unigram", "bpe", "word"] = "char"
+    kind: Literal["char", "unigram", "bpe", "word", "phone"] = "char"
     size: int = Field(200, ge=4, description="pieces of a unigram or bpe model, the blank included")
     characters: str | None = Field(None, description="for char: the only ones allowed; default: those of train and dev")
+    dictionary: str | None = Field(None, description="for phone: file of the pronouncing dictionary")
+    g2p: str | None = Field(None, description="for phone: model folder that pronounces the words it lacks")
+    stress: bool = Field(False, description="for phone: vowels keep the digit of their stress")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TokenConfig:
+        if self.kind == "phone" and not self.dictionary:
+            raise ValueError("kind=phone needs a pronouncing dictionary: say which with tokens.dictionary=FILE")
+        if self.kind != "phone" and (self.dictionary or self.g2p or self.stress):
+            raise ValueError(f"dictionary, g2p and stress are for kind=phone, this is kind={self.kind}")
+        return self
 
 
 # How the two layers of a front end share a factor.

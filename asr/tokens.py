@@ -1,19 +1,20 @@
 """Tokens: what the network writes, and how tokens become words again.
 
-Characters, words, or the pieces of a SentencePiece model. Token 0 is always the CTC blank and never part of a
-transcript.
+Characters, words, the pieces of a SentencePiece model, or phones through a lexicon. Token 0 is always the CTC blank and
+never part of a transcript.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.config import TokenConfig
 from asr.errors import AsrError
 from asr.files import read_text, replacing, write_text
+from asr.phones.dictionary import Phones, lexicon_lines, read_dictionary
 
 if TYPE_CHECKING:
     from asr.manifest import Utterance
@@ -22,20 +23,36 @@ BLANK = 0
 _BLANK_SYMBOL = "<blank>"
 _SPACE_SYMBOL = "<space>"
 _WORD_MARK = "▁"  # SentencePiece's sign for "a word begins here"
+_ADD_WORDS = "or add them to the dictionary, or name a model for them with tokens.g2p"
 _ADD_TEXT = "or add transcripts that hold them to the training manifest"
-_ADVICE = {"char": "or add them to tokens.characters", "word": _ADD_TEXT, "unigram": _ADD_TEXT, "bpe": _ADD_TEXT}
+LEXICON = "lexicon.txt"
+_ADVICE = {
+    "char": "or add them to tokens.characters",
+    "word": _ADD_TEXT,
+    "phone": _ADD_WORDS,
+    "unigram": _ADD_TEXT,
+    "bpe": _ADD_TEXT,
+}
 
 
 class Tokenizer:
     """Maps transcripts to token ids and back.
 
     Attributes:
-        kind: char, word, unigram or bpe.
+        kind: char, word, unigram, bpe or phone.
         symbols: the V tokens by id; ``symbols[0]`` is the blank, a space is written ``<space>``.
+        lexicon: for kind phone: word → its pronunciations; the first is how transcripts are written.
     """
 
-    def __init__(self, kind: str, symbols: Sequence[str], pieces: bytes | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        symbols: Sequence[str],
+        pieces: bytes | None = None,
+        lexicon: Mapping[str, Sequence[Phones]] | None = None,
+    ) -> None:
         self.kind = kind
+        self.lexicon = lexicon or {}
         self.symbols = list(symbols)
         self._ids = {symbol: number for number, symbol in enumerate(self.symbols) if number != BLANK}
         self._pieces = pieces
@@ -45,13 +62,27 @@ class Tokenizer:
         """V, the blank included."""
         return len(self.symbols)
 
+    @property
+    def token_words(self) -> bool:
+        """Whether each token is written as a word of its own; phones are, for only a lexicon makes words of them."""
+        return self.kind in ("word", "phone")
+
+    @property
+    def files(self) -> list[str]:
+        """The names of what `save` writes."""
+        if self._pieces is not None:
+            return ["tokens.model"]
+        return ["tokens.txt", LEXICON] if self.kind == "phone" else ["tokens.txt"]
+
     def _units(self, text: str) -> list[str]:
         if self.kind == "word":
             return text.split()
         return [_SPACE_SYMBOL if character == " " else character for character in " ".join(text.split())]
 
     def unknown(self, text: str) -> list[str]:
-        """The characters (for kind word: the words) of a transcript that have no token, each once, sorted."""
+        """The characters (for kinds word and phone: the words) of a transcript without a token, each once, sorted."""
+        if self.kind == "phone":
+            return sorted(set(text.split()) - self.lexicon.keys())
         if self._processor is not None:
             # SentencePiece reads its own word mark as a space: a transcript that holds one could not be spelled again.
             known = {one for one in text if one != _WORD_MARK and BLANK not in self._processor.encode(one)}
@@ -64,6 +95,11 @@ class Tokenizer:
         Raises:
             AsrError: the transcript holds something that has no token.
         """
+        if self.kind == "phone":
+            words = text.split()
+            if all(word in self.lexicon for word in words):
+                return [self._ids[phone] for word in words for phone in self.lexicon[word][0]]
+            raise AsrError(f"{text!r}: no pronunciation for {', '.join(map(repr, self.unknown(text)))}")
         if self._processor is not None:
             ids = list(self._processor.encode(" ".join(text.split())))
             if BLANK not in ids and _WORD_MARK not in text:
@@ -76,7 +112,7 @@ class Tokenizer:
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Groups token ids into words: each word with the positions in ``ids`` of the tokens that spell it."""
-        if self.kind == "word":
+        if self.token_words:
             return [(self.symbols[token], [position]) for position, token in enumerate(ids)]
         spellings: list[str] = []
         groups: list[list[int]] = []
@@ -105,7 +141,12 @@ class Tokenizer:
         return " ".join(word for word, _ in self.words(ids))
 
     def save(self, folder: Path) -> Path:
-        """Writes ``tokens.txt`` (one symbol a line) or ``tokens.model`` (SentencePiece) and returns its path."""
+        """Writes ``tokens.txt`` (one symbol a line) or ``tokens.model`` (SentencePiece) and returns its path.
+
+        Phones need their lexicon, too: ``lexicon.txt``.
+        """
+        if self.kind == "phone":
+            write_text(folder / LEXICON, lexicon_lines(self.lexicon))
         if self._pieces is None:
             path = folder / "tokens.txt"
             write_text(path, "".join(symbol + "\n" for symbol in self.symbols))
@@ -151,14 +192,22 @@ def load_tokenizer(folder: Path, kind: str) -> Tokenizer:
     symbols = read_text(path).removesuffix("\n").split("\n")
     if symbols[0] != _BLANK_SYMBOL or len(set(symbols)) != len(symbols):
         raise AsrError(f"{path}: must begin with {_BLANK_SYMBOL} and hold each token once")
-    return Tokenizer(kind, symbols)
+    if kind != "phone":
+        return Tokenizer(kind, symbols)
+    lexicon = read_dictionary(folder / LEXICON, stress=True)
+    for word, said in lexicon.items():
+        if foreign := sorted({phone for phones in said for phone in phones} - set(symbols[1:])):
+            raise AsrError(f"{folder / LEXICON}: {word!r} is said with {foreign[0]!r}, which {path} lacks")
+    return Tokenizer(kind, symbols, lexicon=lexicon)
 
 
 def train_tokenizer(config: TokenConfig, texts: Iterable[str]) -> Tokenizer:
     """Makes the tokens from transcripts: their characters, their words, or a SentencePiece model trained on them.
 
+    Phones are all those of the dictionary; their lexicon holds the words of the transcripts that can be pronounced.
+
     Raises:
-        AsrError: no text at all, or too little for ``config.size`` pieces.
+        AsrError: no text at all, too little for ``config.size`` pieces, or a dictionary that cannot be used.
     """
     texts = [" ".join(text.split()) for text in texts]
     if not any(texts):
@@ -174,6 +223,10 @@ def train_tokenizer(config: TokenConfig, texts: Iterable[str]) -> Tokenizer:
                 f"{_BLANK_SYMBOL!r} stands in a transcript, but it is the blank's name; write that word otherwise"
             )
         return Tokenizer("word", [_BLANK_SYMBOL, *sorted(words)])
+    if config.kind == "phone":
+        from asr.phones.lexicon import phone_tokenizer, pronounce_for
+
+        return phone_tokenizer(pronounce_for(config, (word for text in texts for word in text.split())))
     return _from_pieces(config.kind, _train_pieces(config, texts))
 
 
@@ -219,7 +272,7 @@ def check_transcripts(tokenizer: Tokenizer, utterances: Iterable[Utterance], wha
             f"{unit!r} in {len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"
             for unit, ids in sorted(holders.items())[:10]
         )
-        units = "words" if tokenizer.kind == "word" else "characters"
+        units = "words" if tokenizer.token_words else "characters"
         more = f"; and {len(holders) - 10} more" if len(holders) > 10 else ""
         raise AsrError(
             f"{what}: transcripts hold {units} that have no token: {listed}{more}; correct them, normalise them away, "

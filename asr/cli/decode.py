@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from asr.decode.settings import SearchSettings, Tuned
     from asr.model.acoustic import Recogniser
 
+_PHONES = (
+    "note: a model of phones, so phones are what is written; words come of --lexicon (asr lexicon makes one) and --lm"
+)
 _DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 _THREADS = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.")
 
@@ -86,6 +89,8 @@ def decode(
     folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
     system = greedy_system(recogniser, count)
+    if lexicon is None and recogniser.tokenizer.kind == "phone":
+        print(_PHONES, file=sys.stderr)
     if given:
         settings = _settings(_tunings(models, recognisers), given)
         system = Search(recogniser, settings, cores, count).system()

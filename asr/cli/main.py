@@ -9,10 +9,11 @@ from collections.abc import Callable
 import typer
 
 from asr import __version__
-from asr.cli import data, lm
+from asr.cli import data, g2p, lm
 from asr.cli.augment import augment
 from asr.cli.decode import decode, verify
 from asr.cli.doctor import doctor
+from asr.cli.lexicon import lexicon
 from asr.cli.score import score
 from asr.cli.train import train
 from asr.errors import AsrError
@@ -44,6 +45,8 @@ app.command("augment")(augment)
 app.command("train")(train)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
+app.add_typer(g2p.app, name="g2p")
+app.command("lexicon")(lexicon)
 app.command("decode")(decode)
 app.command("score")(score)
 app.command("verify")(verify)

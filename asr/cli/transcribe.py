@@ -32,6 +32,10 @@ def transcribe_audio(
     chosen = set_up(device, threads)
     recogniser = load_model(model)
     recogniser.model.to(chosen)
+    if recogniser.tokenizer.kind == "phone":
+        print(
+            "note: a model of phones, so phones are what is printed; asr decode --lexicon writes words", file=sys.stderr
+        )
     # A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON.
     escape = sys.stdout.encoding.lower() != "utf-8"
     failed = 0

@@ -19,7 +19,7 @@ _WORD_MARK = "▁"
 
 def character_numbers(tokenizer: Tokenizer, blank: int) -> dict[str, int]:
     """Every character that the tokens can write, numbered in order."""
-    if tokenizer.kind == "word":
+    if tokenizer.token_words:
         return {}
     spelled = {character for text, _ in _writings(tokenizer, blank) for character in text}
     return {character: number for number, character in enumerate(sorted(spelled))}
@@ -33,7 +33,7 @@ def _writings(tokenizer: Tokenizer, blank: int) -> list[tuple[str, bool]]:
             writings.append(("", False))
         elif tokenizer.kind == "char":
             writings.append(("", True) if symbol == SPACE else (symbol, False))
-        elif tokenizer.kind == "word":
+        elif tokenizer.token_words:
             writings.append((symbol, True))
         else:
             writings.append((symbol.removeprefix(_WORD_MARK), symbol.startswith(_WORD_MARK)))
@@ -42,7 +42,7 @@ def _writings(tokenizer: Tokenizer, blank: int) -> list[tuple[str, bool]]:
 
 def units_of(tokenizer: Tokenizer, blank: int, characters: dict[str, int], lm: Sequence[int] | None) -> Units:
     writings = _writings(tokenizer, blank)
-    spelled = [[] if tokenizer.kind == "word" else [characters[one] for one in text] for text, _ in writings]
+    spelled = [[] if tokenizer.token_words else [characters[one] for one in text] for text, _ in writings]
     return Units(
         frozen([boundary for _, boundary in writings], np.uint8),
         frozen(np.cumsum([0, *map(len, spelled)]), np.int32),

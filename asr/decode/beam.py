@@ -155,25 +155,25 @@ class BeamDecoder:
 
         characters = character_numbers(tokenizer, blank)
         phrases = parse_hotwords(hotwords)
-        by_word = lexicon is not None or tokenizer.kind == "word"
+        by_word = lexicon is not None or tokenizer.token_words
         if lexicon is not None:
             labels = {word: label for label, word in enumerate(lexicon.words)}
             hot = word_automaton(phrases, labels, "the lexicon's words")
             trie = lexicon_trie(lexicon, symbols, blank, self._space, lm)
         else:
-            trie = vocabulary_trie(characters, lm if tokenizer.kind != "word" else None)
+            trie = vocabulary_trie(characters, lm if not tokenizer.token_words else None)
             if by_word:
                 tokens = {symbol: token for token, symbol in enumerate(symbols) if token != blank}
                 hot = word_automaton(phrases, tokens, "the model's words")
             else:
                 hot = character_automaton(phrases, characters)
-        each_token = lm is not None and (lm.unit == "token" or (tokenizer.kind == "word" and lexicon is None))
+        each_token = lm is not None and (lm.unit == "token" or (tokenizer.token_words and lexicon is None))
         self._modes = {
             "blank": int(blank),
             "lexicon": lexicon is not None,
             "has_lm": lm is not None,
             "each_token": each_token,
-            "token_words": tokenizer.kind == "word",
+            "token_words": tokenizer.token_words,
             "has_hot": bool(phrases),
             "hot_start": start_state(phrases, by_word),
         }

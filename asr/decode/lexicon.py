@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asr.errors import AsrError
 from asr.files import read_text
+from asr.phones.dictionary import bare_word, entry_fields
 from asr.tokens import Tokenizer
 
 
@@ -100,17 +101,7 @@ def read_lexicon(path: Path) -> Lexicon:
     Raises:
         AsrError: the file cannot be read, holds no word, or a word without tokens.
     """
-    rows, lines = [], []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        fields = line.split(" #")[0].split()
-        if fields and not line.startswith(";;;"):
-            rows.append(fields)
-            lines.append(number)
+    entries = list(entry_fields(read_text(path)))
+    lines, rows = [line for line, _ in entries], [fields for _, fields in entries]
     numbered = bool(rows) and all(len(fields) > 1 and fields[1].isdecimal() for fields in rows)
-    return Lexicon(((_word(fields[0]), fields[2 if numbered else 1 :]) for fields in rows), str(path), lines)
-
-
-def _word(field: str) -> str:
-    """``WORD(2)`` without its number."""
-    word, bracket, number = field.rpartition("(")
-    return word if bracket and word and number.endswith(")") and number[:-1].isdecimal() else field
+    return Lexicon(((bare_word(fields[0]), fields[2 if numbered else 1 :]) for fields in rows), str(path), lines)

@@ -128,6 +128,8 @@ def check_recurrent_fit(tokenizer: Tokenizer, lm: RecurrentLm, name: str) -> Non
         AsrError: the acoustic model writes characters that the recurrent model lacks, or (a model of words) cannot
             write most of its vocabulary; names some.
     """
+    if tokenizer.kind == "phone":  # whose words are the lexicon's
+        return
     units = lm.units.tokenizer
     advice = "train it on text that is written as the model's transcripts are, upper or lower case included"
     if units.kind == "word":

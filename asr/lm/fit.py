@@ -55,6 +55,11 @@ def check_fit(tokenizer: Tokenizer, lm: NgramModel, name: str) -> float:
             f"{name}: its words are the model's tokens, but the file does not say that it is a model of tokens; "
             "asr lm convert --unit token writes one that does"
         )
+    if tokenizer.kind == "phone":
+        raise AsrError(
+            f"{name}: a model of words, and the acoustic model writes phones; say how its words are pronounced with "
+            "--lexicon, a file that asr lexicon makes"
+        )
     shares = word_shares(lm)
     unknown: dict[str, float] = {}
     lost = 0.0

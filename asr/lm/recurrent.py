@@ -253,10 +253,10 @@ def save_recurrent(folder: Path, model: RecurrentModel, units: Units, trained: d
     sums.unlink(missing_ok=True)
     with replacing(folder / "model.safetensors") as temporary:
         temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
-    tokens = units.tokenizer.save(folder)
+    units.tokenizer.save(folder)
     fields = {"recurrent": model.config.model_dump(), "tokens": units.tokenizer.kind, "trained": trained}
     write_text(folder / "config.yaml", to_yaml(fields))
-    names = ["config.yaml", "model.safetensors", tokens.name]
+    names = sorted(["config.yaml", "model.safetensors", *units.tokenizer.files])
     write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 

@@ -1,7 +1,8 @@
 """The acoustic model: waveform → features → encoder → log-probabilities of tokens; and its folder on disk.
 
 A model folder holds ``config.yaml`` (the resolved config and how the model was trained), ``tokens.txt`` or
-``tokens.model``, ``model.safetensors``, ``MODEL_CARD.md`` and ``SHA256SUMS`` over them (``sha256sum -c`` reads it).
+``tokens.model``, for phones ``lexicon.txt``, ``model.safetensors``, ``MODEL_CARD.md`` and ``SHA256SUMS`` over them
+(``sha256sum -c`` reads it).
 Nothing is unpickled to load it.
 """
 
@@ -21,7 +22,7 @@ from asr.errors import AsrError
 from asr.features import Features
 from asr.files import read_text, replacing, sha256, write_text
 from asr.model.encoder import Encoder
-from asr.tokens import Tokenizer, load_tokenizer
+from asr.tokens import LEXICON, Tokenizer, load_tokenizer
 
 
 class AcousticModel(nn.Module):
@@ -107,10 +108,10 @@ def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained
     weights = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     with replacing(folder / "model.safetensors") as temporary:
         temporary.write_bytes(weights)
-    tokens = tokenizer.save(folder)
+    tokenizer.save(folder)
     write_text(folder / "config.yaml", to_yaml({**model.config.model_dump(), "trained": trained}))
     write_text(folder / "MODEL_CARD.md", card)
-    names = ["MODEL_CARD.md", "config.yaml", "model.safetensors", tokens.name]
+    names = sorted(["MODEL_CARD.md", "config.yaml", "model.safetensors", *tokenizer.files])
     write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
@@ -138,6 +139,13 @@ def check_sums(folder: Path) -> str:
     if unlisted:
         raise AsrError(f"{sums}: holds no sum of {', '.join(unlisted)}, so nobody knows whether it was altered")
     return sha256(sums)
+
+
+def _require_lexicon(folder: Path) -> None:
+    """Refuses a model of phones whose lexicon nobody vouches for."""
+    sums = folder / "SHA256SUMS"
+    if not any(line.endswith(f"  {LEXICON}") for line in read_text(sums).splitlines()):
+        raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -169,6 +177,8 @@ def load_model(folder: Path) -> Recogniser:
     fields = read_yaml(folder / "config.yaml")
     trained = fields.pop("trained", {})
     config = parse_config(fields, str(folder / "config.yaml"))
+    if config.tokens.kind == "phone":
+        _require_lexicon(folder)
     tokenizer = load_tokenizer(folder, config.tokens.kind)
     model = AcousticModel(config, len(tokenizer))
     load_weights(model, folder / "model.safetensors")

@@ -11,6 +11,7 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     """The card, in Markdown; every number comes from ``trained`` (see `asr.train.setup`) or the config."""
     encoder, features = config.encoder, config.features
     judged = trained["dev"]
+    rate = "phone error rate" if config.tokens.kind == "phone" else "WER"
     where = trained["gpu"] or f"{trained['cpu']}, {trained['threads']} threads"
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
     return f"""# Speech recogniser {trained["name"]}
@@ -28,7 +29,7 @@ one output every {encoder.factor * features.frame_shift:g} ms.
 | epochs | {trained["epochs"]} of at most {config.train.epochs}; {_averaged(config, trained["averaged"])} |
 | time | {trained["train_minutes"]:.1f} minutes on {where}, {trained["precision"]} |
 | dev set | {trained["dev_utterances"]:,} utterances (`{trained["dev_manifest"]}`) |
-| dev WER / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
+| dev {rate} / CER, greedy | {judged["dev_wer"]:.2f} % / {judged["dev_cer"]:.2f} % |
 | seed | {config.seed} |
 
 On the dev set were chosen: {_chosen(config)}. Results on test sets stand in the receipts that `asr score` writes.

@@ -39,7 +39,10 @@ class Development:
 
     @torch.inference_mode()
     def judge(self, model: AcousticModel) -> dict[str, float]:
-        """``dev_loss`` [nats a label], ``dev_wer`` and ``dev_cer`` [%] of a model, which is left in evaluation mode."""
+        """``dev_loss`` [nats a label], ``dev_wer`` and ``dev_cer`` [%] of a model, which is left in evaluation mode.
+
+        A model of phones is judged by its phones against the usual pronunciations: ``dev_wer`` is a phone error rate.
+        """
         model.eval()
         self.failed = {}
         device = next(model.parameters()).device
@@ -65,7 +68,9 @@ class Development:
                     continue
                 hypothesis = greedy(row[:length], BLANK, self.tokenizer, model.frame_seconds)
                 texts[item.utterance] = hypothesis.text
-        references = [one.utterance.text for one in self.selected]
+        # Without a lexicon phones make no words: the rate is then one of phones.
+        phones = self.tokenizer.kind == "phone"
+        references = [self.tokenizer.decode(one.labels) if phones else one.utterance.text for one in self.selected]
         words, characters = texts_wer(references, [texts.get(index, "") for index in range(len(references))])
         return {
             "dev_loss": loss / max(labels, 1),

@@ -24,9 +24,10 @@ class Reporter:
         folder: for TensorBoard's event files.
         epochs: how many there are to be.
         done: epochs already done (their events are not written again).
+        rate: what the rate of the dev set is called: WER, for phones PER.
     """
 
-    def __init__(self, folder: Path, epochs: int, done: int) -> None:
+    def __init__(self, folder: Path, epochs: int, done: int, rate: str = "WER") -> None:
         self.epochs = epochs
         self.folder = folder
         with _told(folder):
@@ -42,7 +43,7 @@ class Reporter:
                 transient=True,
             )
             self.task = self.bar.add_task("train", epoch=done + 1, loss=0.0, speed=0.0)
-        print(HEADING, flush=True)
+        print(HEADING.replace("WER", rate), flush=True)
 
     def __enter__(self) -> Reporter:
         if self.bar:

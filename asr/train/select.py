@@ -77,6 +77,9 @@ def select(
         except AsrError as error:
             rejected[utterance.id] = str(error)
             continue
+        if tokenizer.kind == "phone" and (unknown := tokenizer.unknown(utterance.text)):
+            rejected[utterance.id] = f"{utterance.id}: no pronunciation for {', '.join(map(repr, unknown))}"
+            continue
         samples = exact_samples(utterance, info, config.features.rate)
         one = Selected(utterance, tokenizer.encode(utterance.text), samples)
         reason = _reason(utterance, one.labels, one.samples, config, model)

@@ -16,6 +16,7 @@ from asr.errors import AsrError
 from asr.files import make_folder, sha256
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model, save_model
+from asr.phones.lexicon import sources
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
 from asr.train.card import model_card
@@ -30,6 +31,7 @@ from asr.train.checkpoint import (
 from asr.train.evaluate import Development
 from asr.train.load import load_batch
 from asr.train.loop import Trainer, run
+from asr.train.phones import make_phones
 from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many, select
 
@@ -49,13 +51,18 @@ class Trained:
     trained: dict[str, Any]
 
 
-def _make_tokenizer(config: Config, train: Sequence[Utterance], dev: Sequence[Utterance]) -> Tokenizer:
+def _make_tokenizer(
+    config: Config, train: Sequence[Utterance], dev: Sequence[Utterance]
+) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokens, and for phones what the trained model's config is to say about pronunciations."""
+    if config.tokens.kind == "phone":
+        return make_phones(config.tokens, train, dev)
     # Pieces and words are learned from train alone; a letter that only dev holds still gets a (never used) token.
     texts = [utterance.text for utterance in (*train, *dev)] if config.tokens.kind == "char" else None
     tokenizer = train_tokenizer(config.tokens, texts or [utterance.text for utterance in train])
     check_transcripts(tokenizer, train, "train")
     check_transcripts(tokenizer, dev, "dev")
-    return tokenizer
+    return tokenizer, {}
 
 
 def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
@@ -63,6 +70,7 @@ def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
         "config": config_mark(config),
         "training manifest": sha256(train),
         "dev manifest": sha256(dev),
+        **sources(config.tokens),
         THREADS: str(torch.get_num_threads()),
     }
 
@@ -165,7 +173,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         return Trained(out / "model", finished["failed"], finished)
     utterances, judges = read_manifest(train), read_manifest(dev)
     make_folder(out)
-    tokenizer = _make_tokenizer(config, utterances, judges)
+    tokenizer, pronounced = _make_tokenizer(config, utterances, judges)
     torch.manual_seed(config.seed)
     model = AcousticModel(config, len(tokenizer))
     usable, rejected = _select("train", utterances, tokenizer, config, model)
@@ -188,10 +196,20 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     if latest.exists():
         trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer, trainer.smoothed)
         print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
-    with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch) as reporter:
+    rate = "PER" if config.tokens.kind == "phone" else "WER"
+    with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch, rate) as reporter:
         run(trainer, development, out, fingerprint, reporter)
     return _finish(
-        trainer, development, tokenizer, out, fingerprint, rejected | rejected_dev, (train, dev), source, bfloat16
+        trainer,
+        development,
+        tokenizer,
+        out,
+        fingerprint,
+        rejected | rejected_dev,
+        (train, dev),
+        source,
+        bfloat16,
+        pronounced,
     )
 
 
@@ -215,6 +233,7 @@ def _finish(
     manifests: tuple[Path, Path],
     source: str,
     bfloat16: bool,
+    pronounced: dict[str, Any],
 ) -> Trained:
     """Averages weights, judges the result on dev and writes the model folder."""
     config, progress = trainer.config, trainer.progress
@@ -224,7 +243,7 @@ def _finish(
     failed = rejected | progress.failed | development.failed
     print(
         f"{_kept(config, averaged)}: dev loss {judged['dev_loss']:.3f}, "
-        f"WER {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",
+        f"{'PER' if tokenizer.kind == 'phone' else 'WER'} {judged['dev_wer']:.2f} %, CER {judged['dev_cer']:.2f} %",
         flush=True,
     )
     speaks = machine(trainer.device)
@@ -248,6 +267,7 @@ def _finish(
         "commit": speaks["commit"],
         "dev": {name: round(value, 4) for name, value in judged.items()},
         "failed": failed,
+        **pronounced,
         "config": source,
         "fingerprint": fingerprint,
     }

@@ -29,6 +29,8 @@ def _switches(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from (f"{key}={value}" for value in ("true", "false"))
 
 
+_DICTIONARY = f"tokens.dictionary={Path(__file__).parent.parent / 'phones' / 'tones.txt'}"
+
 # What a value needs beside it to be a valid config of this tiny size.
 _BESIDE = {
     "features.kind=mfcc": ["features.cepstra=8", "augment.frequency_masks=1"],
@@ -37,6 +39,8 @@ _BESIDE = {
     "encoder.dropout_kind=locked": ["encoder.dropout=0.3"],
     "augment.gain_clip=true": ["augment.gain_probability=1"],
     "augment.gain_clip=false": ["augment.gain_probability=1"],
+    "tokens.kind=phone": [_DICTIONARY],
+    "tokens.stress=true": [_DICTIONARY, "tokens.kind=phone"],
 }
 SWITCHES = [
     *_switches(Config),

@@ -1,0 +1,1 @@
+"""Pronunciations: dictionaries, and a model of our own for the words that they lack."""

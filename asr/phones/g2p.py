@@ -1,0 +1,234 @@
+"""Grapheme to phoneme: what a word that no dictionary holds is likely to sound like, by its letters.
+
+A bidirectional LSTM reads the letters and writes phones by connectionist temporal classification (Rao, Peng, Sak and
+Beaufays 2015, "Grapheme-to-phoneme conversion using long short-term memory recurrent neural networks"). CTC needs at
+least a frame for each phone, and X alone says two: each letter gives several frames, each by a matrix of its own, so
+that the LSTM has a step a letter. The folder holds ``config.yaml`` (config, letters, how the model was trained),
+``tokens.txt`` (the phones), ``model.safetensors`` and ``SHA256SUMS``; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from asr.config import Strict, read_yaml, to_yaml
+from asr.decode.beam import BeamDecoder, BeamOptions
+from asr.errors import AsrError, UsageError
+from asr.files import replacing, sha256, write_text
+from asr.model.acoustic import check_sums, load_weights
+from asr.model.recurrent import BidirectionalStack
+from asr.phones.dictionary import Phones
+from asr.tokens import BLANK, Tokenizer, load_tokenizer
+
+_PADDING = 0  # the letter behind a word's end
+_BATCH = 256  # words that are pronounced at once
+_OPTIONS = BeamOptions(beam=16, token_limit=16, token_threshold=12.0, beam_threshold=20.0)
+
+
+class G2pConfig(Strict):
+    """Everything that makes a model what it is, apart from the dictionary."""
+
+    seed: int = Field(1, ge=0, lt=2**31)
+    stress: bool = Field(False, description="vowels keep the digit of their stress")
+    rare: int = Field(20, ge=0, description="letters of fewer training words than this are not learned")
+    embedding: int = Field(64, ge=1, description="width of a letter's embedding")
+    layers: int = Field(2, ge=1)
+    hidden: int = Field(192, ge=1, description="H, units of one direction")
+    frames: int = Field(3, ge=1, le=8, description="CTC frames of each letter")
+    dropout: float = Field(0.1, ge=0, lt=1, description="behind each layer")
+    epochs: int = Field(10, ge=1)
+    batch_letters: int = Field(1024, ge=1, description="letters of a step, padding included")
+    learning_rate: float = Field(3e-3, gt=0, description="after the warm-up; half a cosine leads down from it")
+    warmup_steps: int = Field(200, ge=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    clip: float = Field(5.0, gt=0, description="largest norm of a step's gradient")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
+
+
+def g2p_config(fields: dict[str, Any], source: str, strict: bool = True) -> G2pConfig:
+    """Checks keys and values; ``strict=False`` takes the strings of a command line for numbers.
+
+    Raises:
+        UsageError: an unknown key or a wrong value; names ``source``, the key and the nearest valid one.
+    """
+    try:
+        return G2pConfig.model_validate(fields, strict=strict)
+    except ValidationError as error:
+        sentences = []
+        for mistake in error.errors():
+            key = ".".join(map(str, mistake["loc"]))
+            if mistake["type"] == "extra_forbidden":
+                near = get_close_matches(key, G2pConfig.model_fields, n=1)
+                sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            else:
+                sentences.append(f"{key}: {mistake['msg']} (seen: {mistake['input']!r})")
+        raise UsageError(f"{source}: {'; '.join(sentences)}") from error
+
+
+class G2pModel(nn.Module):
+    """Letters → embedding → bidirectional layers → several frames of phones a letter."""
+
+    def __init__(self, config: G2pConfig, letters: int, vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(1 + letters, config.embedding)
+        self.stack = BidirectionalStack(
+            "lstm", config.embedding, config.hidden, config.layers, config.dropout, projection=0, layer_norm=False
+        )
+        self.head = nn.Linear(self.stack.outputs, config.frames * vocabulary)
+
+    def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """Log-probabilities of phones, float32 also under autocast.
+
+        Args:
+            letters: int64, shape (N, L).
+            lengths: shape (N,), letters of each word.
+
+        Returns:
+            Shape (N, S, V), S = L · frames; rows behind a word's end hold no meaning.
+        """
+        encoded = self.stack(self.embedding(letters), lengths)  # (N, L, 2H)
+        scores = self.head(encoded).float()  # (N, L, frames · V)
+        return scores.view(len(letters), letters.shape[1] * self.config.frames, -1).log_softmax(dim=2)  # (N, S, V)
+
+    @property
+    def parameters_count(self) -> int:
+        """Learned numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def pad_letters(words: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Words as letter ids in a batch: shape (N, L), and their lengths (N,)."""
+    rows = [torch.tensor(word, dtype=torch.long) for word in words]
+    lengths = torch.tensor([len(word) for word in words])
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=_PADDING), lengths  # (N, L)
+
+
+def phone_tokens(phones: Sequence[str]) -> Tokenizer:
+    """Phones as tokens, each written as a word of its own."""
+    return Tokenizer("word", ["<blank>", *phones])
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """One way to say a word.
+
+    Attributes:
+        phones: of which it is made.
+        score: ln of its probability, by all alignments.
+    """
+
+    phones: Phones
+    score: float
+
+
+class G2p:
+    """A model made ready to pronounce words.
+
+    Attributes:
+        model: in evaluation mode.
+        letters: those it can read, in the order of their ids, which begin at 1.
+        phones: those it can write, as tokens.
+        trained: how it was trained.
+        sha256: of the folder's SHA256SUMS, which stands for every byte of it.
+    """
+
+    def __init__(
+        self, model: G2pModel, letters: str, phones: Tokenizer, trained: dict[str, Any], sha256: str = ""
+    ) -> None:
+        self.model, self.letters, self.phones, self.trained, self.sha256 = model, letters, phones, trained, sha256
+        self._ids = {letter: number for number, letter in enumerate(letters, 1)}
+
+    def letter_ids(self, word: str) -> list[int] | None:
+        """The word's letters: as written, else in upper, else in lower case; None if the model cannot read them."""
+        for spelling in (word, word.upper(), word.lower()):
+            if spelling and all(letter in self._ids for letter in spelling):
+                return [self._ids[letter] for letter in spelling]
+        return None
+
+    def foreign(self, word: str) -> list[str]:
+        """Characters of a word that the model has never read, each once, sorted."""
+        return sorted({one for one in word if not {one, one.upper(), one.lower()} & self._ids.keys()})
+
+    def pronounce(self, words: Sequence[str], nbest: int = 1) -> list[list[Pronunciation]]:
+        """The likeliest pronunciations of each word, the best first; none for a word that it cannot read.
+
+        Found by a prefix beam search without a language model. What a word gets does not depend on the others.
+        """
+        found: list[list[Pronunciation]] = [[] for _ in words]
+        decoder = BeamDecoder(self.phones, BLANK, BeamOptions(**{**vars(_OPTIONS), "nbest": nbest + 1}))
+        read = [(place, ids) for place, word in enumerate(words) if (ids := self.letter_ids(word))]
+        for batch in _by_length(read):
+            rows = self._log_probs([ids for _, ids in batch])
+            for (place, _), row in zip(batch, rows, strict=True):
+                candidates = [one for one in decoder.decode(row.numpy()) if one.tokens]  # silence says no word
+                found[place] = [
+                    Pronunciation(tuple(self.phones.symbols[token] for token in one.tokens), one.acoustic)
+                    for one in candidates[:nbest]
+                ]
+        return found
+
+    @torch.inference_mode()
+    def _log_probs(self, words: Sequence[Sequence[int]]) -> list[Tensor]:
+        letters, lengths = pad_letters(words)
+        device = self.model.head.weight.device
+        rows = self.model(letters.to(device), lengths.to(device)).cpu()  # (N, S, V)
+        frames = self.model.config.frames
+        return [row[: frames * length] for row, length in zip(rows, lengths.tolist(), strict=True)]
+
+
+def _by_length(read: list[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
+    ordered = sorted(read, key=lambda one: len(one[1]))
+    for begin in range(0, len(ordered), _BATCH):
+        yield ordered[begin : begin + _BATCH]
+
+
+def save_g2p(folder: Path, model: G2pModel, letters: str, phones: Tokenizer, trained: dict[str, Any]) -> None:
+    """Writes a model folder; SHA256SUMS comes last, so a folder without it was not finished.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    sums = folder / "SHA256SUMS"
+    sums.unlink(missing_ok=True)
+    with replacing(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
+    phones.save(folder)
+    write_text(
+        folder / "config.yaml", to_yaml({"g2p": model.config.model_dump(), "letters": letters, "trained": trained})
+    )
+    names = ["config.yaml", "model.safetensors", "tokens.txt"]
+    write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def load_g2p(folder: Path) -> G2p:
+    """Loads a model folder, after checking every file against its checksum.
+
+    Raises:
+        AsrError: a file is missing, altered, does not fit the others, or the folder holds another kind of model.
+    """
+    digest = check_sums(folder)
+    path = folder / "config.yaml"
+    fields = read_yaml(path)
+    if set(fields) != {"g2p", "letters", "trained"} or not isinstance(fields["g2p"], dict):
+        raise AsrError(f"{path}: not the config of a grapheme-to-phoneme model (asr g2p train makes one)")
+    config = g2p_config(fields["g2p"], str(path))
+    phones = load_tokenizer(folder, "word")
+    model = G2pModel(config, len(fields["letters"]), len(phones))
+    load_weights(model, folder / "model.safetensors")
+    return G2p(model.eval(), fields["letters"], phones, fields["trained"], digest)
+
+
+def probability(score: float) -> float:
+    """The share of all that the model holds possible, 0 to 1."""
+    return math.exp(min(score, 0.0))
