@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from asr.config import Strict, read_yaml, to_yaml
+from asr.config import EncoderConfig, Strict, read_yaml, to_yaml
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.errors import AsrError, UsageError
 from asr.files import replacing, sha256, write_text
@@ -82,9 +82,8 @@ class G2pModel(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(1 + letters, config.embedding)
-        self.stack = BidirectionalStack(
-            "lstm", config.embedding, config.hidden, config.layers, config.dropout, projection=0, layer_norm=False
-        )
+        layers = EncoderConfig(hidden=config.hidden, layers=config.layers, dropout=config.dropout)
+        self.stack = BidirectionalStack(layers, config.embedding)
         self.head = nn.Linear(self.stack.outputs, config.frames * vocabulary)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
@@ -97,7 +96,7 @@ class G2pModel(nn.Module):
         Returns:
             Shape (N, S, V), S = L · frames; rows behind a word's end hold no meaning.
         """
-        encoded = self.stack(self.embedding(letters), lengths)  # (N, L, 2H)
+        encoded, _ = self.stack(self.embedding(letters), lengths)  # (N, L, 2H)
         scores = self.head(encoded).float()  # (N, L, frames · V)
         return scores.view(len(letters), letters.shape[1] * self.config.frames, -1).log_softmax(dim=2)  # (N, S, V)
 
