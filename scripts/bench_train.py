@@ -7,6 +7,11 @@ settings; "asr" is what ``asr train`` runs: each direction on its own over padde
 it, freed memory kept. Both take whole steps (forward, CTC, backward, AdamW) over the same batches of 80-band features
 with the same 3 × 256 units, each in a process of its own, in turn, so that other load on the machine meets both.
 
+    python scripts/bench_train.py --cells [--rounds 5] [--threads 2]
+
+times one bidirectional layer of every recurrent cell, forwards and backwards over 32 × 120 × 256, in turns of one
+process, beside `lstm`, whose two directions are length-reversed `nn.LSTM`s.
+
     python scripts/bench_train.py --curve MANIFEST
 
 trains in float32 and in bfloat16 on real speech, from the same weights with the same batches, and prints both loss
@@ -23,6 +28,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 from asr.runtime import cpu_name, keep_freed_memory, wait_briefly
 
@@ -30,6 +36,7 @@ LENGTHS = {"1–3 s": (1.0, 3.0, 60), "10–15 s": (10.0, 15.0, 16)}  # seconds 
 VOCABULARY, STEPS, WARM_UP = 28, 6, 2
 CURVE_EPOCHS = 10
 VARIANTS = ("usual float32", "asr float32", "asr bfloat16")
+LAYER = (32, 120, 256)  # utterances, frames, units of the input and of each direction
 
 
 def make_model(variant: str):
@@ -145,7 +152,62 @@ def curve(variant: str, manifest: Path, threads: int) -> None:
     print(json.dumps(losses))
 
 
-def child(*arguments: str) -> object:
+def layers(turns: int, threads: int) -> None:
+    """Prints the seconds that a layer of each cell takes in each turn, for both precisions, as JSON."""
+    keep_freed_memory()
+    import torch
+
+    from asr.config import EncoderConfig
+    from asr.model.padding import reversal
+    from asr.model.recurrent import BidirectionalLayer
+
+    torch.set_num_threads(threads)
+    number, steps, units = LAYER
+    random = torch.Generator().manual_seed(1)
+    x = torch.randn(LAYER, generator=random).requires_grad_()
+    order = reversal(torch.randint(steps // 2, steps + 1, (number,), generator=random), steps)
+    configs = {cell: EncoderConfig(cell=cell, hidden=units) for cell in cells()}
+    made = {cell: BidirectionalLayer(cell, units, units, one.direction_width) for cell, one in configs.items()}
+    seconds: dict[str, list[float]] = {}
+    for precision in ("float32", "bfloat16"):
+        for turn in range(1 + turns):
+            for cell, layer in made.items():
+                begin = time.perf_counter()
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+                    output = layer(x, order)
+                output.backward(torch.ones_like(output))
+                if turn:  # the first warms up
+                    seconds.setdefault(f"{cell} {precision}", []).append(time.perf_counter() - begin)
+    print(json.dumps(seconds))
+
+
+def cells() -> list[str]:
+    """Every recurrent cell, `lstm` first."""
+    from asr.config import EncoderConfig
+
+    return list(get_args(EncoderConfig.model_fields["cell"].annotation))
+
+
+def print_cells(rounds: int, threads: str) -> None:
+    """The table of ``--cells``."""
+    precisions = ("float32", "bfloat16")
+    print(f"{'ms a layer':>10} " + " ".join(f"{one:>9}   / lstm, turn by turn" for one in precisions))
+    layer = child("--layers", "--rounds", str(rounds), "--threads", threads)
+    for cell in cells():
+        row = f"{cell:>10} "
+        for precision in precisions:
+            times = layer[f"{cell} {precision}"]
+            ratios = [one / other for one, other in zip(times, layer[f"lstm {precision}"], strict=True)]
+            row += f"{1000 * statistics.median(times):>9.0f}   {spread(ratios):>20} "
+        print(row.rstrip(), flush=True)
+
+
+def spread(ratios: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
+
+
+def child(*arguments: str) -> Any:
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -156,9 +218,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cells", action="store_true")
     parser.add_argument("--curve", type=Path, metavar="MANIFEST")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--losses", nargs=1, help=argparse.SUPPRESS)
+    parser.add_argument("--layers", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     threads = str(arguments.threads)
     wait_briefly()  # both variants: a busy machine would slow the usual one even more
@@ -168,7 +232,13 @@ def main() -> None:
     if arguments.losses:
         curve(arguments.losses[0], arguments.curve, arguments.threads)
         return
+    if arguments.layers:
+        layers(arguments.rounds, arguments.threads)
+        return
     print(f"{cpu_name()}, {threads} threads, load {os.getloadavg()[0]:.1f} before the start")
+    if arguments.cells:
+        print_cells(arguments.rounds, threads)
+        return
     if arguments.curve:
         curves = [child("--losses", one, "--curve", str(arguments.curve), "--threads", threads) for one in VARIANTS[1:]]
         print(f"{'steps':>9} " + " ".join(f"{one:>14}" for one in VARIANTS[1:]) + "   mean loss [nats a label]")
@@ -183,11 +253,9 @@ def main() -> None:
             [child("--work", one, lengths, "--threads", threads) for one in VARIANTS] for _ in range(arguments.rounds)
         ]
         medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        ratios = sorted(row[-1] / row[0] for row in rounds)
+        ratios = [row[-1] / row[0] for row in rounds]
         print(
-            f"{lengths:>10} "
-            + " ".join(f"{one:>14.0f}" for one in medians)
-            + f"   {statistics.median(ratios):.1f} ({ratios[0]:.1f}–{ratios[-1]:.1f})",
+            f"{lengths:>10} " + " ".join(f"{one:>14.0f}" for one in medians) + f"   {spread(ratios)}",
             flush=True,
         )
 
