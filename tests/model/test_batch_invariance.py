@@ -85,7 +85,8 @@ def test_a_batch_gives_what_its_utterances_give_alone(
         return  # so many ReLUs that rounding turns one over now and then; test_frontend.py looks at them in float64
     expected = _gradients(model, single_loss)
     for name, gradient in _gradients(model, batch_loss).items():
-        assert torch.allclose(gradient, expected[name], atol=1e-5, rtol=1e-4), name
+        largest = expected[name].abs().max().item()  # float32 rounds the sums that small ones come of, too
+        assert torch.allclose(gradient, expected[name], atol=1e-5 * max(1.0, largest), rtol=1e-4), name
 
 
 @pytest.mark.parametrize("cmvn", ["none", "utterance", "speaker", "global"])
