@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from asr.config import TokenConfig, read_config
+from asr.doctor.examine import examine
+from asr.doctor.sets import read_sets
 from asr.errors import AsrError, UsageError
 from asr.files import read_text, sha256, write_text
+from asr.lm.fit import check_fit
+from asr.lm.kneser_ney import estimate
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import load_model
 from asr.phones.lexicon import phone_tokenizer, pronounce, shares
@@ -85,6 +89,24 @@ def test_its_files_hold_all_of_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
 def test_options_that_mean_nothing_together_are_refused(overrides: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         read_config(None, overrides)
+
+
+def test_a_model_of_words_needs_a_lexicon_beside_phones(tokenizer: Tokenizer) -> None:
+    with pytest.raises(AsrError, match=r"lm: a model of words, and the acoustic model writes phones; .* asr lexicon"):
+        check_fit(tokenizer, estimate(iter(["do re mi"]), 2), "lm")
+    phones = estimate(iter(["D OW R EY M IY", "F AA"]), 2, "token")
+    assert check_fit(tokenizer, phones, "lm") == 1.0
+
+
+def test_the_doctor_names_words_that_nobody_can_pronounce(tmp_path: Path) -> None:
+    write_tones(tmp_path, "test", 3, seed=1)
+    manifest = write_tones(tmp_path, "train", 3, seed=1)
+    _change(manifest, "train-001", "do sol")
+    _change(tmp_path / "test.jsonl", "test-001", "la re")
+    sets = read_sets([manifest, tmp_path / "test.jsonl"])
+    found = examine(sets, tiny_config(*PHONES), "tiny", None)
+    told = {one.says for finding in found.findings if finding.check == "tokens" for one in finding.items}
+    assert told == {"'sol' in 'do sol'", "'la' in 'la re'"}
 
 
 @pytest.fixture(scope="module")
