@@ -88,23 +88,27 @@ def decode(
         return
     folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
-    system = greedy_system(recogniser, count)
     if lexicon is None and recogniser.tokenizer.kind == "phone":
         print(_PHONES, file=sys.stderr)
     if given:
         settings = _settings(_tunings(models, recognisers), given)
+        _note_untuned(settings, given, count)
         system = Search(recogniser, settings, cores, count).system()
-        if settings.lm is not None and settings.lm_sha256 is None and "lm_weight" not in given:
-            print(
-                f"note: no weights were tuned for {'these models' if count > 1 else 'this model'} with {settings.lm}, "
-                "defaults are used; "
-                "asr decode --tune finds better ones on a dev set",
-                file=sys.stderr,
-            )
+    else:
+        system = greedy_system(recogniser, count)
     with progress("decoding", "seconds of audio") as report:
         failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
     _tell(failed, "they will be scored as deletions")
+
+
+def _note_untuned(settings: SearchSettings, given: dict[str, Any], models: int) -> None:
+    if settings.lm is not None and settings.lm_sha256 is None and "lm_weight" not in given:
+        print(
+            f"note: no weights were tuned for {'these models' if models > 1 else 'this model'} with {settings.lm}, "
+            "defaults are used; asr decode --tune finds better ones on a dev set",
+            file=sys.stderr,
+        )
 
 
 def _check(given: dict[str, Any], tune: bool) -> None:

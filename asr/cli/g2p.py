@@ -20,18 +20,12 @@ def train(
     threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core."),
 ) -> None:
     """Train an LSTM on a dictionary, a tenth of its words held out; a run that was stopped goes on where it stood."""
-    from asr.phones.g2p import g2p_config
+    from asr.flat_config import flat_config
+    from asr.phones.g2p import G2pConfig
     from asr.phones.train_g2p import train_g2p
     from asr.runtime import set_up
 
-    fields: dict[str, str] = {}
-    for assignment in overrides or []:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{assignment!r}: an override is written key=value, as in hidden=256")
-        fields[key] = value
-    config = g2p_config(fields, " ".join(overrides or []) or "the defaults", strict=False)
-    print(f"model: {train_g2p(config, dictionary, out, set_up(device, threads))}")
+    print(f"model: {train_g2p(flat_config(G2pConfig, overrides), dictionary, out, set_up(device, threads))}")
 
 
 @app.command()

@@ -17,16 +17,10 @@ def train_lstm(
     threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core."),
 ) -> None:
     """Train an LSTM language model; a run that was stopped goes on where it stood."""
-    from asr.errors import UsageError
-    from asr.lm.recurrent import recurrent_config
+    from asr.flat_config import flat_config
+    from asr.lm.recurrent import RecurrentConfig
     from asr.lm.train_recurrent import train_recurrent
     from asr.runtime import set_up
 
-    fields: dict[str, str] = {}
-    for assignment in overrides or []:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{assignment!r}: an override is written key=value, as in hidden=512")
-        fields[key] = value
-    config = recurrent_config(fields, " ".join(overrides or []) or "the defaults", strict=False)
+    config = flat_config(RecurrentConfig, overrides)
     print(f"model: {train_recurrent(config, text, dev, tokens, out, set_up(device, threads))}")

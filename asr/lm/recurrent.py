@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from asr.config import Strict, read_yaml, to_yaml
 from asr.errors import AsrError, UsageError
 from asr.files import replacing, sha256, write_text
+from asr.flat_config import parse_flat
 from asr.lm.units import EDGE, Units
 from asr.model.acoustic import check_sums, load_weights
 from asr.model.recurrent import UnidirectionalStack
@@ -55,26 +55,6 @@ class RecurrentConfig(Strict):
     judge_steps: int = Field(500, ge=1, description="steps between two looks at the dev text")
     patience: int = Field(4, ge=0, description="stop after so many looks without a better dev perplexity; 0: never")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
-
-
-def recurrent_config(fields: dict[str, Any], source: str, strict: bool = True) -> RecurrentConfig:
-    """Checks keys and values; ``strict=False`` takes the strings of a command line for numbers.
-
-    Raises:
-        UsageError: an unknown key or a wrong value; names ``source``, the key and the nearest valid one.
-    """
-    try:
-        return RecurrentConfig.model_validate(fields, strict=strict)
-    except ValidationError as error:
-        sentences = []
-        for mistake in error.errors():
-            key = ".".join(map(str, mistake["loc"]))
-            if mistake["type"] == "extra_forbidden":
-                near = get_close_matches(key, RecurrentConfig.model_fields, n=1)
-                sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-            else:
-                sentences.append(f"{key}: {mistake['msg']} (seen: {mistake['input']!r})")
-        raise UsageError(f"{source}: {'; '.join(sentences)}") from error
 
 
 class RecurrentModel(nn.Module):
@@ -271,7 +251,7 @@ def load_recurrent(folder: Path) -> RecurrentLm:
     fields = read_yaml(path)
     if set(fields) != {"recurrent", "tokens", "trained"} or not isinstance(fields["recurrent"], dict):
         raise AsrError(f"{path}: not the config of a recurrent language model (asr lm train-lstm makes one)")
-    config = recurrent_config(fields["recurrent"], str(path))
+    config = parse_flat(RecurrentConfig, fields["recurrent"], str(path))
     units = Units(load_tokenizer(folder, fields["tokens"]))
     model = RecurrentModel(config, len(units))
     load_weights(model, folder / "model.safetensors")

@@ -29,7 +29,7 @@ from asr.model.acoustic import load_model
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.train.checkpoint import THREADS, Progress, load_checkpoint, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
-from asr.train.optimise import seed_step
+from asr.train.optimise import descend, make_optimizer, seed_step
 
 HEADING = "   step    epoch      rate    loss  dev loss  dev perplexity  units/s  minutes"
 _POOL = 100  # batches whose sentences are sorted by length together
@@ -90,10 +90,7 @@ class LmTrainer:
         self.spans = spans(ids, config.longest)
         self.bfloat16 = bfloat16
         self.device = model.embedding.weight.device
-        decaying = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-        groups = [{"params": decaying, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         self.progress = Progress()
 
     def plan(self) -> list[np.ndarray]:
@@ -134,15 +131,7 @@ class LmTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss, units = self.loss(batch)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip, foreach=True)
-        if not math.isfinite(norm.item()):
-            raise AsrError(
-                f"step {progress.step + 1}: the loss or its gradient is not finite; lower learning_rate (now "
-                f"{self.config.learning_rate:g}) or set precision=float32"
-            )
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = self.learning_rate(done)
-        self.optimizer.step()
+        descend(self.model, self.optimizer, self.config.clip, self.learning_rate(done), progress.step + 1)
         progress.step += 1
         progress.group += 1
         progress.loss += loss.item() * units

@@ -12,19 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from asr.config import EncoderConfig, Strict, read_yaml, to_yaml
 from asr.decode.beam import BeamDecoder, BeamOptions
-from asr.errors import AsrError, UsageError
+from asr.errors import AsrError
 from asr.files import replacing, sha256, write_text
+from asr.flat_config import parse_flat
 from asr.model.acoustic import check_sums, load_weights
 from asr.model.recurrent import BidirectionalStack
 from asr.phones.dictionary import Phones
@@ -53,26 +53,6 @@ class G2pConfig(Strict):
     weight_decay: float = Field(1e-2, ge=0)
     clip: float = Field(5.0, gt=0, description="largest norm of a step's gradient")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
-
-
-def g2p_config(fields: dict[str, Any], source: str, strict: bool = True) -> G2pConfig:
-    """Checks keys and values; ``strict=False`` takes the strings of a command line for numbers.
-
-    Raises:
-        UsageError: an unknown key or a wrong value; names ``source``, the key and the nearest valid one.
-    """
-    try:
-        return G2pConfig.model_validate(fields, strict=strict)
-    except ValidationError as error:
-        sentences = []
-        for mistake in error.errors():
-            key = ".".join(map(str, mistake["loc"]))
-            if mistake["type"] == "extra_forbidden":
-                near = get_close_matches(key, G2pConfig.model_fields, n=1)
-                sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-            else:
-                sentences.append(f"{key}: {mistake['msg']} (seen: {mistake['input']!r})")
-        raise UsageError(f"{source}: {'; '.join(sentences)}") from error
 
 
 class G2pModel(nn.Module):
@@ -221,7 +201,7 @@ def load_g2p(folder: Path) -> G2p:
     fields = read_yaml(path)
     if set(fields) != {"g2p", "letters", "trained"} or not isinstance(fields["g2p"], dict):
         raise AsrError(f"{path}: not the config of a grapheme-to-phoneme model (asr g2p train makes one)")
-    config = g2p_config(fields["g2p"], str(path))
+    config = parse_flat(G2pConfig, fields["g2p"], str(path))
     phones = load_tokenizer(folder, "word")
     model = G2pModel(config, len(fields["letters"]), len(phones))
     load_weights(model, folder / "model.safetensors")

@@ -31,7 +31,7 @@ from asr.score.statistics import interval
 from asr.tokens import Tokenizer
 from asr.train.checkpoint import THREADS, Progress, load_checkpoint, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
-from asr.train.optimise import seed_step
+from asr.train.optimise import descend, make_optimizer, seed_step
 
 HEADING = " epoch      rate    loss  dev PER %  dev WER %  words/s  minutes"
 _POOL = 50  # batches whose words are sorted by length together
@@ -171,10 +171,7 @@ class G2pTrainer:
     def __init__(self, config: G2pConfig, model: G2pModel, examples: Sequence[Example], bfloat16: bool) -> None:
         self.config, self.model, self.examples, self.bfloat16 = config, model, examples, bfloat16
         self.device = model.head.weight.device
-        matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         self.progress = Progress()
 
     def learning_rate(self, part: float) -> float:
@@ -199,15 +196,7 @@ class G2pTrainer:
         loss = ctc_loss(log_probs, lengths * self.config.frames, [one.phones for one in chosen]).sum()
         labels = sum(len(one.phones) for one in chosen)
         (loss / labels).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip, foreach=True)
-        if not math.isfinite(norm.item()):
-            raise AsrError(
-                f"step {progress.step + 1}: the loss or its gradient is not finite; lower learning_rate (now "
-                f"{self.config.learning_rate:g}) or set precision=float32"
-            )
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = self.learning_rate(part)
-        self.optimizer.step()
+        descend(self.model, self.optimizer, self.config.clip, self.learning_rate(part), progress.step + 1)
         progress.step += 1
         progress.group += 1
         progress.loss += loss.item()

@@ -100,7 +100,7 @@ class Trainer:
         self.statistics = statistics
         self.bfloat16 = bfloat16
         self.smoothed = copy.deepcopy(model) if config.train.ema else None
-        self.optimizer = make_optimizer(model, config.train)
+        self.optimizer = make_optimizer(model, config.train.learning_rate, config.train.weight_decay)
         self.progress = Progress()
         self.device = next(model.parameters()).device
         rate = config.features.rate

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from asr.config import TrainConfig
+from asr.errors import AsrError
 
 
 def learning_rate(config: TrainConfig, done: float) -> float:
@@ -20,12 +21,29 @@ def learning_rate(config: TrainConfig, done: float) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def descend(model: nn.Module, optimizer: torch.optim.Optimizer, clip: float, rate: float, step: int) -> None:
+    """Takes a step down the gradients that the parameters hold, clipped to the norm ``clip``.
+
+    Raises:
+        AsrError: they are not finite; says at which step, and no weight has changed.
+    """
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
+    if not math.isfinite(norm.item()):
+        raise AsrError(
+            f"step {step}: the loss or its gradient is not finite at a learning rate of {rate:g}; lower learning_rate "
+            "or set precision=float32"
+        )
+    for settings in optimizer.param_groups:
+        settings["lr"] = rate
+    optimizer.step()
 
 
 @torch.no_grad()

@@ -362,12 +362,13 @@ def test_a_closed_vocabulary_is_quoted_and_verified(
 def test_an_lstm_model_takes_part_from_tuning_to_the_receipt(
     tones: Learned, tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from asr.lm.recurrent import RecurrentModel, recurrent_config, save_recurrent
+    from asr.flat_config import parse_flat
+    from asr.lm.recurrent import RecurrentConfig, RecurrentModel, save_recurrent
     from asr.lm.units import Units
     from asr.tokens import Tokenizer
 
     units = Units(Tokenizer("word", ["<blank>", "<unk>", "do", "fa", "mi", "re"]))
-    config = recurrent_config({"unit": "word", "hidden": 8, "embedding": 16}, "a test")
+    config = parse_flat(RecurrentConfig, {"unit": "word", "hidden": 8, "embedding": 16}, "a test")
     lstm, lm = tuned / "lstm", tuned / "lm.safetensors"
     lstm.mkdir()
     save_recurrent(lstm, RecurrentModel(config, len(units)), units, {})

@@ -171,12 +171,13 @@ def test_wrong_outputs_are_refused_before_the_work(
 def test_an_lstm_model_is_measured_in_the_same_table(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from asr.lm.recurrent import RecurrentModel, load_recurrent, recurrent_config, save_recurrent
+    from asr.flat_config import parse_flat
+    from asr.lm.recurrent import RecurrentConfig, RecurrentModel, load_recurrent, save_recurrent
     from asr.lm.units import Units
     from asr.tokens import Tokenizer
 
     units = Units(Tokenizer("word", ["<blank>", "<unk>", "THE", "OLD", "CAT", "SAT"]))
-    config = recurrent_config({"unit": "word", "hidden": 8, "embedding": 16}, "a test")
+    config = parse_flat(RecurrentConfig, {"unit": "word", "hidden": 8, "embedding": 16}, "a test")
     (tmp_path / "lstm").mkdir()
     save_recurrent(tmp_path / "lstm", RecurrentModel(config, len(units)), units, {})
     known = tmp_path / "known.txt"

@@ -12,7 +12,8 @@ from torch import nn
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.rescore import Rescoring, check_recurrent_fit, recurrent_scores, rescore, rescore_nbests
 from asr.errors import AsrError, UsageError
-from asr.lm.recurrent import RecurrentLm, RecurrentModel, recurrent_config
+from asr.flat_config import parse_flat
+from asr.lm.recurrent import RecurrentConfig, RecurrentLm, RecurrentModel
 from asr.lm.units import Units, learn_units
 from asr.tokens import Tokenizer
 
@@ -23,7 +24,7 @@ _CHARACTERS = ["<blank>", "<space>", *"abc"]
 def _lm(kind: str = "char", symbols: list[str] = _CHARACTERS) -> RecurrentLm:
     units = Units(Tokenizer(kind, symbols))
     torch.manual_seed(2)
-    model = RecurrentModel(recurrent_config({"hidden": 12, "embedding": 16}, "test"), len(units))
+    model = RecurrentModel(parse_flat(RecurrentConfig, {"hidden": 12, "embedding": 16}, "test"), len(units))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
     return RecurrentLm(model.eval(), units, {}, "")

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from asr.errors import AsrError, UsageError
+from asr.flat_config import parse_flat
 from asr.lm.recurrent import (
+    RecurrentConfig,
     RecurrentLm,
     RecurrentModel,
     load_recurrent,
-    recurrent_config,
     save_recurrent,
     score_ids,
 )
@@ -68,7 +69,7 @@ def _text(path: Path, count: int = 300, seed: int = 1) -> Path:
 
 def _lm(units: Units, seed: int = 3, **settings: object) -> RecurrentLm:
     """An untrained model with weights large enough that every unit has its own probability."""
-    config = recurrent_config({"hidden": 16, "embedding": 16, **settings}, "test")
+    config = parse_flat(RecurrentConfig, {"hidden": 16, "embedding": 16, **settings}, "test")
     torch.manual_seed(seed)
     model = RecurrentModel(config, len(units))
     for parameter in model.parameters():
@@ -244,10 +245,12 @@ def test_a_word_that_cannot_be_written_is_named() -> None:
 
 
 def test_config_mistakes_are_told() -> None:
-    assert recurrent_config({"learning_rate": "1e-3", "layers": "2"}, "x", strict=False).learning_rate == 1e-3
+    assert (
+        parse_flat(RecurrentConfig, {"learning_rate": "1e-3", "layers": "2"}, "x", strict=False).learning_rate == 1e-3
+    )
     with pytest.raises(UsageError, match="no key 'hiden'; did you mean 'hidden'"):
-        recurrent_config({"hiden": 3}, "settings")
+        parse_flat(RecurrentConfig, {"hiden": 3}, "settings")
     with pytest.raises(UsageError, match=r"settings: layers: .*seen: '0'"):
-        recurrent_config({"layers": "0"}, "settings", strict=False)
+        parse_flat(RecurrentConfig, {"layers": "0"}, "settings", strict=False)
     with pytest.raises(UsageError, match="at least 10 units, there are 3"):
-        RecurrentModel(recurrent_config({"softmax": "adaptive"}, "x"), 3)
+        RecurrentModel(parse_flat(RecurrentConfig, {"softmax": "adaptive"}, "x"), 3)

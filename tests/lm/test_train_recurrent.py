@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from asr.cli.lm_recurrent import train_lstm
 from asr.errors import AsrError, UsageError
-from asr.lm.recurrent import RecurrentConfig, load_recurrent, recurrent_config
+from asr.flat_config import parse_flat
+from asr.lm.recurrent import RecurrentConfig, load_recurrent
 from asr.lm.train_recurrent import LmTrainer, plan_epoch, spans, stop_early, train_recurrent
 from asr.lm.units import EDGE
 from asr.model.acoustic import AcousticModel, save_model
@@ -46,7 +47,7 @@ def _grammar(path: Path, sentences: int, seed: int) -> Path:
 def _config(**given: object) -> RecurrentConfig:
     small = {"unit": "word", "vocabulary": 50, "hidden": 24, "embedding": 16, "dropout": 0.0, "minutes": 0.0}
     steps = {"epochs": 4, "batch_units": 60, "warmup_steps": 5, "judge_steps": 10, "learning_rate": 1e-2}
-    return recurrent_config({**small, **steps, "precision": "float32", **given}, "test")
+    return parse_flat(RecurrentConfig, {**small, **steps, "precision": "float32", **given}, "test")
 
 
 def _train(folder: Path, out: str = "run", **given: object) -> Path:
@@ -171,7 +172,7 @@ def test_a_step_that_diverges_changes_nothing_and_says_what_to_do(
 
     monkeypatch.setattr(LmTrainer, "loss", broken)
     with pytest.raises(
-        AsrError, match=r"step 4: the loss or its gradient is not finite; lower learning_rate \(now 0.01"
+        AsrError, match=r"step 4: the loss or its gradient is not finite at a learning rate of 0.0079"
     ):
         _train(tmp_path)
 

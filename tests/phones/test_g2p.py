@@ -14,9 +14,10 @@ import torch
 
 from asr.errors import AsrError, UsageError
 from asr.files import read_text, sha256, write_text
+from asr.flat_config import parse_flat
 from asr.phones import train_g2p as training
 from asr.phones.dictionary import Pronunciations, read_dictionary, split
-from asr.phones.g2p import G2p, G2pConfig, G2pModel, g2p_config, load_g2p, phone_tokens
+from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, phone_tokens
 from asr.phones.lexicon import pronounce
 from asr.phones.train_g2p import judge, make_material, plan_epoch, train_g2p
 from asr.train.loop import Stopped
@@ -141,7 +142,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(
 @pytest.mark.parametrize("option", ["layers=2", "frames=5", "stress=true", "rare=0", "precision=bfloat16"])
 def test_every_switch_trains(option: str, tmp_path: Path) -> None:
     key, _, value = option.partition("=")
-    config = g2p_config({**EXACT, "epochs": 1, key: value}, option, strict=False)
+    config = parse_flat(G2pConfig, {**EXACT, "epochs": 1, key: value}, option, strict=False)
     model = train_g2p(config, _dictionary(tmp_path, 300), tmp_path / "run", CPU)
     loaded = load_g2p(model)
     assert loaded.model.config == config
@@ -195,7 +196,7 @@ def test_a_word_is_right_if_it_equals_any_of_its_pronunciations(toy: Path) -> No
 
 def test_a_wrong_key_or_folder_is_told(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="hiden=3: there is no key 'hiden'; did you mean 'hidden'"):
-        g2p_config({"hiden": "3"}, "hiden=3", strict=False)
+        parse_flat(G2pConfig, {"hiden": "3"}, "hiden=3", strict=False)
     with pytest.raises(AsrError, match="there is no such model folder"):
         load_g2p(tmp_path / "none")
     for path in (toy / "run" / "model").iterdir():

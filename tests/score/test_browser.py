@@ -221,7 +221,9 @@ def test_a_linked_recording_that_is_gone_is_told(tab: Page, folder: Path) -> Non
     aside = audio.rename(audio.with_suffix(".aside"))
     try:
         row = _open(tab, "four")
-        tab.wait(f"document.querySelector('{row} .player .bad').textContent.includes('audio/3.wav')")
+        told = f"document.querySelector('{row} .player .bad').textContent"
+        tab.wait(told)
+        assert "audio/3.wav" in tab.ask(told)
     finally:
         aside.rename(audio)
 

@@ -36,7 +36,7 @@ def test_is_continuous_and_has_one_top(warmup: float) -> None:
 
 def test_matrices_decay_and_vectors_do_not() -> None:
     model = AcousticModel(tiny_config("encoder.layer_norm=true", "encoder.subsampling.kind=conv"), 5)
-    decaying, others = make_optimizer(model, TrainConfig(weight_decay=0.1)).param_groups
+    decaying, others = make_optimizer(model, rate=1e-3, weight_decay=0.1).param_groups
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0)
     assert {parameter.ndim for parameter in decaying["params"]} == {2, 3}
     assert {parameter.ndim for parameter in others["params"]} == {1}
