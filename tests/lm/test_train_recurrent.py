@@ -171,9 +171,7 @@ def test_a_step_that_diverges_changes_nothing_and_says_what_to_do(
         return found * (math.nan if self.progress.step == 3 else 1), units
 
     monkeypatch.setattr(LmTrainer, "loss", broken)
-    with pytest.raises(
-        AsrError, match=r"step 4: the loss or its gradient is not finite at a learning rate of 0.0079"
-    ):
+    with pytest.raises(AsrError, match=r"step 4: the loss or its gradient is not finite at a learning rate of 0.0079"):
         _train(tmp_path)
 
 
