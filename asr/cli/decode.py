@@ -92,8 +92,8 @@ def decode(
         print(_PHONES, file=sys.stderr)
     if given:
         settings = _settings(_tunings(models, recognisers), given)
-        _note_untuned(settings, given, count)
         system = Search(recogniser, settings, cores, count).system()
+        _note_untuned(settings, given, count)
     else:
         system = greedy_system(recogniser, count)
     with progress("decoding", "seconds of audio") as report:
