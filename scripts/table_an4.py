@@ -1,10 +1,11 @@
 """Prints a table of systems that differ from the first in one thing each: scripts/tables_an4.sh calls it.
 
-    python scripts/table_an4.py MANIFEST RECEIPTS NAME [NAME ...]
+    python scripts/table_an4.py RECEIPTS NAME [NAME ...]
 
-RECEIPTS/NAME/ holds seed1.json, seed1.trn and so on. A rate is the mean over the seeds; its interval and the paired
-permutation test draw utterances, each with the errors of all seeds together, since the seeds of one system err on the
-same utterances. A difference is bold where that test gives p < 0.05: of twenty rows without any worth, one will be.
+RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on. A rate is the mean over the seeds; its interval
+and the paired permutation test draw utterances, each with the errors of all seeds together, since the seeds of one system
+err on the same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are worth no more
+than the first, one will be.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from asr.manifest import read_manifest
 from asr.score.align import count_pairs
 from asr.score.formats import trn
 from asr.score.statistics import interval, paired_permutation
@@ -45,13 +45,17 @@ class System:
         return 100 * self.errors.sum() / self.words.sum()
 
 
+def read_trn(path: Path) -> dict[str, list[str]]:
+    """Words by id."""
+    return {name: words.split() for _, name, words in trn(path, path.read_text(encoding="utf-8"))}
+
+
 def load_system(folder: Path, references: dict[str, list[str]]) -> System:
     """Reads the receipts and the hypotheses beside them, which must agree with each other."""
     receipts, errors = [], []
     for path in sorted(folder.glob("seed*.json")):
         receipt = json.loads(path.read_text(encoding="utf-8"))
-        beside = path.with_suffix(".trn")
-        said = {name: words.split() for _, name, words in trn(beside, beside.read_text(encoding="utf-8"))}
+        said = read_trn(path.with_suffix(".trn"))
         counts = count_pairs(list(references.values()), [said[name] for name in references])
         errors.append(counts[:, 1:].sum(axis=1))
         if errors[-1].sum() != sum(receipt[kind] for kind in ("substitutions", "deletions", "insertions")):
@@ -94,15 +98,17 @@ def row(system: System, base: System, receipts: Path) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    manifest, receipts, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    references = {one.id: one.text.split() for one in read_manifest(manifest)}
+def table(receipts: Path, names: list[str]) -> str:
+    """The table of the systems called so, the first of which the others are held against."""
+    references = read_trn(receipts / "ref.trn")
     systems = [load_system(receipts / name, references) for name in names]
-    print("| system | changed | parameters | WER on dev | 95 % interval | seeds 1 / 2 | difference | p |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for system in systems:
-        print(row(system, systems[0], receipts))
+    lines = [
+        "| system | changed | parameters | WER on dev | 95 % interval | seeds 1 / 2 | difference | p |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(row(system, systems[0], receipts) for system in systems),
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(table(Path(sys.argv[1]), sys.argv[2:]))

@@ -29,6 +29,7 @@ system() {
         fi
         mkdir -p "$receipts/$name"
         cp "$folder/decode/dev/hyp.trn" "$receipts/$name/seed$seed.trn"
+        cp "$folder/decode/dev/ref.trn" $receipts/ref.trn
         cp "$folder/decode/dev/result.json" "$receipts/$name/seed$seed.json"
     done
 }
@@ -81,6 +82,6 @@ if [ $# -eq 0 ]; then set -- cells regularisers augmentation encoders; fi
 for table in "$@"; do
     names=()
     "$table"
-    python scripts/table_an4.py $data/dev.jsonl $receipts "${names[@]}" > "docs/an4_$table.md"
+    python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
     cat "docs/an4_$table.md"
 done
