@@ -2,10 +2,10 @@
 
     python scripts/table_an4.py RECEIPTS NAME [NAME ...]
 
-RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on. A rate is the mean over the seeds; its interval
-and the paired permutation test draw utterances, each with the errors of all seeds together, since the seeds of one system
-err on the same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are worth no more
-than the first, one will be.
+RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on. A rate is the mean over the seeds; its
+interval and the paired permutation test draw utterances, each with the errors of all seeds together, since the seeds of
+one system err on the same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are
+worth no more than the first, one will be.
 """
 
 from __future__ import annotations
