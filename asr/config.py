@@ -131,6 +131,21 @@ class SubsamplingConfig(Strict):
         return first, second
 
 
+class AttentionConfig(Strict):
+    """Self-attention on top of the recurrent stack; see `asr.model.attention`."""
+
+    layers: int = Field(0, ge=0, description="0: none")
+    heads: int = Field(4, ge=1, description="a divisor of what the recurrent layers say of a frame, 2H")
+    feed_forward: int = Field(0, ge=0, description="inner units of its feed-forward networks; 0: four times 2H")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AttentionConfig:
+        changed = [name for name, field in AttentionConfig.model_fields.items() if getattr(self, name) != field.default]
+        if changed and not self.layers:
+            raise ValueError(f"there are no layers of it, so {' and '.join(changed)} would mean nothing: give layers")
+        return self
+
+
 class EncoderConfig(Strict):
     subsampling: SubsamplingConfig = SubsamplingConfig()
     cell: Literal["lstm", "gru", "rnn", "peephole", "projected", "layernorm"] = Field(
@@ -150,6 +165,7 @@ class EncoderConfig(Strict):
         "none", description="a way around each layer, from the second on, that is as wide as what it reads"
     )
     pyramid: int = Field(0, ge=0, description="lower layers behind each of which pairs of frames are joined")
+    attention: AttentionConfig = AttentionConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:
@@ -157,10 +173,13 @@ class EncoderConfig(Strict):
             raise ValueError(f"recurrent_projection is for the cell projected, this is {self.cell}")
         if self.pyramid >= self.layers:
             raise ValueError(f"pyramid ({self.pyramid}) must be less than layers ({self.layers})")
+        width, heads = 2 * self.direction_width, self.attention.heads
+        if self.attention.layers and width % heads:
+            raise ValueError(f"attention.heads must divide what the recurrent layers say of a frame, {width}: {heads}")
         if self.connection != "none" and not any(self.spanned_layers):
             raise ValueError(
                 f"connection {self.connection} finds no layer from the second on that is as wide as what it reads: "
-                f"give more layers, or a projection of {2 * self.direction_width} or none"
+                f"give more layers, or a projection of {width} or none"
             )
         return self
 
@@ -274,7 +293,9 @@ class TrainConfig(Strict):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="weight of each frame's divergence from the uniform distribution, taken off CTC's"
     )
-    intermediate: list[int] = Field([], description="layers after which the head is trained too, counted from 1")
+    intermediate: list[int] = Field(
+        [], description="recurrent layers after which the head is trained too, counted from 1"
+    )
     intermediate_weight: float = Field(
         0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
     )
@@ -306,7 +327,7 @@ class Config(Strict):
         first = encoder.pyramid + 1  # below, frames are others than the last layer's
         if any(not first <= layer < encoder.layers for layer in layers):
             raise ValueError(
-                f"train.intermediate names layers above the pyramid and below the last, from {first} to "
+                f"train.intermediate names recurrent layers above the pyramid and below the last, from {first} to "
                 f"{encoder.layers - 1}; it is {layers}"
             )
         width = 2 * encoder.direction_width

@@ -53,6 +53,8 @@ def test_a_default_has_its_own_type() -> None:
         ("trian: {epochs: 3}", "trian", "train"),
         ("epochs: 3", "epochs", "train.epochs"),
         ("train: {hidden: 3}", "train.hidden", "encoder.hidden"),
+        ("encoder: {attention: {head: 3}}", "encoder.attention.head", "encoder.attention.heads"),
+        ("encoder: {heads: 3}", "encoder.heads", "encoder.attention.heads"),
         ("features: {sample_rate: 8000}", "features.sample_rate", "features.rate"),
     ],
 )
@@ -93,6 +95,8 @@ def test_every_mistake_is_told_at_once(file: Path) -> None:
         ("seed: -1", "seed", "-1"),
         ("train:", "train", "None"),
         ("encoder: 5", "encoder", "5"),
+        ("encoder: {attention: 2}", "encoder.attention", "2"),
+        ("encoder: {attention: {layers: 1, heads: 0}}", "encoder.attention.heads", "0"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key: str, seen: str) -> None:
@@ -114,6 +118,20 @@ def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key
         ("encoder: {layers: 1, connection: residual}", "more layers, or a projection of 512 or none"),
         ("encoder: {layers: 2, connection: highway, projection: 9}", "connection highway finds no layer"),
         ("encoder: {layers: 2, connection: highway, pyramid: 1}", "connection highway finds no layer"),
+        (
+            "encoder: {attention: {layers: 1, heads: 5}}",
+            "heads must divide what the recurrent layers say of a frame, 512: 5",
+        ),
+        ("encoder: {hidden: 1, attention: {layers: 1}}", "must divide what the recurrent layers say of a frame, 2: 4"),
+        ("encoder: {cell: projected, hidden: 9, attention: {layers: 1}}", "say of a frame, 10: 4"),
+        (
+            "encoder: {attention: {heads: 8}}",
+            "encoder.attention: there are no layers of it, so heads would mean nothing",
+        ),
+        (
+            "encoder: {attention: {heads: 8, feed_forward: 9}}",
+            "so heads and feed_forward would mean nothing: give layers",
+        ),
         ("train: {max_seconds: 200}", "max_seconds (200.0) cannot exceed batch_seconds (120.0)"),
     ],
 )
@@ -221,7 +239,7 @@ def test_dimension(kind: str, deltas: int, dimension: int) -> None:
     [
         (
             ["train.intermediate=[3]"],
-            "train.intermediate names layers above the pyramid and below the last, from 1 to 2; it is [3]",
+            "train.intermediate names recurrent layers above the pyramid and below the last, from 1 to 2; it is [3]",
         ),
         (["train.intermediate=[0]"], "from 1 to 2; it is [0]"),
         (["train.intermediate=[1,1]"], "train: each of the intermediate layers must stand once, these are [1, 1]"),

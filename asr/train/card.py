@@ -16,7 +16,9 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
     return f"""# Speech recogniser {trained["name"]}
 
-A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction,
+A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{
+        _attention(config)
+    },
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
 one output every {encoder.factor * features.frame_shift:g} ms.
 
@@ -37,6 +39,13 @@ On the dev set were chosen: {_chosen(config)}. Results on test sets stand in the
 What it has not heard it does not know: other languages, other words than its transcripts' characters can spell, and
 voices, rooms and microphones far from those of its training recordings will be recognised worse than the dev set.
 """
+
+
+def _attention(config: Config) -> str:
+    attention = config.encoder.attention
+    if not attention.layers:
+        return ""
+    return f", {attention.layers} × self-attention of {attention.heads} heads on top"
 
 
 def _chosen(config: Config) -> str:

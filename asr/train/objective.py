@@ -19,7 +19,7 @@ class Output(NamedTuple):
     Attributes:
         log_probs: shape (N, S, V), float32.
         lengths: shape (N,).
-        intermediate: log-probs after layers below the last, shape (N, S, V) each.
+        intermediate: log-probs after recurrent layers below the last, shape (N, S, V) each.
     """
 
     log_probs: Tensor
@@ -40,17 +40,20 @@ def _tapped(layers: nn.ModuleList, chosen: Sequence[int]) -> Iterator[list[Tenso
 
 
 def forward(model: AcousticModel, features: Tensor, frames: Tensor, intermediate: Sequence[int]) -> Output:
-    """The model's output, and that of its head over lower layers.
+    """The model's output, and that of its head over lower recurrent layers.
+
+    Where self-attention stands on top, they read the head through the norm that stands before it.
 
     Args:
         model: the model.
         features: shape (N, T, F).
         frames: shape (N,).
-        intermediate: layers, counted from 1, below the last.
+        intermediate: recurrent layers, counted from 1, below the last of them.
     """
     with _tapped(model.encoder.stack.layers, intermediate) as seen:
         log_probs, lengths = model(features, frames)  # (N, S, V)
-    return Output(log_probs, lengths, [model.head(one).float().log_softmax(dim=2) for one in seen])
+    below = [model.head(model.encoder.norm(one)).float().log_softmax(dim=2) for one in seen]  # (N, S, V) each
+    return Output(log_probs, lengths, below)
 
 
 def objective(output: Output, labels: Sequence[Sequence[int]], config: TrainConfig) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,11 @@ def test_every_number_is_on_it() -> None:
         assert words in card
 
 
+def test_self_attention_stands_on_it() -> None:
+    card = model_card(tiny_config("encoder.attention={layers: 2, heads: 8}"), 1, 1, TRAINED)
+    assert "1 × 16 units a direction, 2 × self-attention of 8 heads on top,\n" in card
+
+
 def test_minutes_on_a_gpu_are_the_gpus() -> None:
     assert "| time | 3.3 minutes on a GPU, float32 |" in model_card(tiny_config(), 1, 1, TRAINED | {"gpu": "a GPU"})
 

@@ -43,6 +43,18 @@ def test_intermediate_losses_are_those_of_the_layers_below_through_the_same_head
         torch.testing.assert_close(output.intermediate[number - 1], shorter(features, FRAMES)[0])
 
 
+def test_below_self_attention_they_are_of_the_recurrent_layers_through_the_norm_before_the_head() -> None:
+    model, features = _batch(tiny_config("encoder.layers=3", "encoder.attention.layers=2"))
+    with torch.no_grad():
+        model.encoder.get_parameter("norm.weight").uniform_(0.5, 2)
+    intermediate = forward(model, features, FRAMES, [1, 2]).intermediate
+    for number, found in enumerate(intermediate, start=1):
+        shorter = AcousticModel(tiny_config(f"encoder.layers={number}"), 5)
+        shorter.load_state_dict({name: model.state_dict()[name] for name in shorter.state_dict()})
+        encoded, _ = shorter.encoder(features, FRAMES)
+        torch.testing.assert_close(found, model.head(model.encoder.norm(encoded)).log_softmax(dim=2))
+
+
 def test_the_losses_are_mixed_by_their_weights() -> None:
     config = tiny_config("encoder.layers=3", "train.intermediate_weight=0.4", "train.label_smoothing=0.1")
     output = _output(config, [1, 2])
@@ -54,9 +66,10 @@ def test_the_losses_are_mixed_by_their_weights() -> None:
     assert torch.equal(plain, ctc_loss(output.log_probs, output.lengths, LABELS))
 
 
+@pytest.mark.parametrize("attention", [0, 1])
 @pytest.mark.parametrize("layers", [[], [1], [1, 2]])
-def test_what_is_trained_on_does_not_depend_on_the_batch(layers: list[int]) -> None:
-    config = tiny_config("encoder.layers=3", "train.label_smoothing=0.2")
+def test_what_is_trained_on_does_not_depend_on_the_batch(layers: list[int], attention: int) -> None:
+    config = tiny_config("encoder.layers=3", f"encoder.attention.layers={attention}", "train.label_smoothing=0.2")
     model, features = _batch(config)
     together, _ = objective(forward(model, features, FRAMES, layers), LABELS, config.train)
     for row, (frames, labels) in enumerate(zip(FRAMES.tolist(), LABELS, strict=True)):
