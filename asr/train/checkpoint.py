@@ -59,7 +59,7 @@ def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, s
         here, there = {}, {}
     keys = [key for key in here if here[key] != there.get(key)]
     named = ", ".join(f"{key} is {here[key]} here, {there.get(key)} there" for key in keys[:_MOST_KEYS])
-    more = f" and {len(keys) - _MOST_KEYS} more keys differ" if len(keys) > _MOST_KEYS else ""
+    more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
     return " and ".join(f"{name} ({named}{more})" if name == "config" and named else name for name in others)
 
 
