@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Trains small AN4 models that differ from each other in one thing, decodes dev with each, and prints the tables of
+# docs/an4_*.md. It may be stopped and started again at any time: what has a receipt is not repeated.
+#
+#   scripts/tables_an4.sh [cells|regularisers|augmentation|encoders]...    default: all of them
+#
+# Needs data/an4, exp/an4/lm (recipes/an4/phones.sh --stage 1 --stop-stage 6 makes both, but for the model).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+data=data/an4 lm=exp/an4/lm out=exp/tables receipts=recipes/an4/results/tables
+fixed=(--lm $lm/5gram.safetensors --lexicon $lm/lexicon.txt --lm-weight 0.6 --word-bonus -1 --beam 16)
+short=(encoder.hidden=160 train.epochs=16 train.average=5 train.learning_rate=0.002)
+
+# system NAME OVERRIDES...: two seeds of it; the first of a table is what the others are held against
+system() {
+    local name=$1 seed folder
+    shift
+    names+=("$name")
+    for seed in 1 2; do
+        folder=$out/$name/seed$seed
+        if [ -e "$receipts/$name/seed$seed.json" ]; then continue; fi
+        echo "$name, seed $seed"
+        if [ ! -e "$folder/decode/dev/result.json" ]; then
+            asr train --threads 1 --config recipes/an4/conf/phones.yaml --train $data/train.jsonl \
+                --dev $data/dev.jsonl --out "$folder" seed=$seed "${short[@]}" "$@"
+            asr decode --threads 1 --model "$folder/model" "${fixed[@]}" --manifest $data/dev.jsonl
+            asr score $data/dev.jsonl "$folder/decode/dev/hyp.jsonl"
+        fi
+        mkdir -p "$receipts/$name"
+        cp "$folder/decode/dev/hyp.trn" "$receipts/$name/seed$seed.trn"
+        cp "$folder/decode/dev/ref.trn" $receipts/ref.trn
+        cp "$folder/decode/dev/result.json" "$receipts/$name/seed$seed.json"
+    done
+}
+
+# Widths that make up for what a cell has more or fewer of: all within 0.6 % of the LSTM's 1,761,320 parameters.
+cells() {
+    system lstm
+    system rnn encoder.cell=rnn encoder.hidden=335
+    system gru encoder.cell=gru encoder.hidden=187
+    system peephole encoder.cell=peephole
+    system projected encoder.cell=projected encoder.hidden=208
+    system layernorm encoder.cell=layernorm
+}
+
+regularisers() {
+    system lstm
+    system no-dropout encoder.dropout=0
+    system locked-dropout encoder.dropout_kind=locked
+    system weight-dropout encoder.weight_dropout=0.2
+    system no-weight-decay train.weight_decay=0
+    system label-smoothing train.label_smoothing=0.05
+    system intermediate train.intermediate='[2]'
+    system no-average train.average=1
+    system moving-average train.average=1 train.ema=0.998
+    system layer-norm encoder.layer_norm=true
+}
+
+augmentation() {
+    system lstm
+    system one-speed augment.speeds='[1.0]' train.epochs=48 train.average=15  # as many steps
+    system no-masks augment.frequency_masks=0 augment.time_masks=0
+    system reverberation augment.reverberation_probability=0.5
+    system coloured-noise augment.coloured_noise_probability=0.5
+    system gain augment.gain_probability=0.5
+    system codecs augment.codec_probability=0.5
+}
+
+encoders() {
+    system lstm
+    system residual encoder.connection=residual
+    system highway encoder.connection=highway
+    system pyramid encoder.pyramid=1 encoder.subsampling.factor=2
+    system conv encoder.subsampling.kind=conv
+    system conv1d encoder.subsampling.kind=conv1d
+    system vgg encoder.subsampling.kind=vgg
+    system deepspeech2 encoder.subsampling.kind=deepspeech2
+}
+
+if [ $# -eq 0 ]; then set -- cells regularisers augmentation encoders; fi
+for table in "$@"; do
+    names=()
+    "$table"
+    python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
+    cat "docs/an4_$table.md"
+done

@@ -1,0 +1,68 @@
+"""The tables of AN4 models say what the receipts and the hypotheses beside them hold."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECEIPTS = Path("recipes/an4/results/tables")
+TABLES = sorted(ROOT.glob("docs/an4_*.md"))
+
+
+def printed(receipts: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(ROOT / "scripts" / "table_an4.py"), str(receipts), *names]
+    return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_table_is_what_its_receipts_give(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(names) > 1
+    assert printed(RECEIPTS, *names).stdout == text
+
+
+@pytest.fixture
+def receipts(tmp_path: Path) -> Path:
+    """Two systems of two seeds; the second is worse by one word of ten in each."""
+    lines = [f"one two three four five six seven eight nine ten (u{number})" for number in range(6)]
+    (tmp_path / "ref.trn").write_text("\n".join(lines) + "\n")
+    for name, errors in (("base", 0), ("worse", 6)):
+        (tmp_path / name).mkdir()
+        for seed in (1, 2):
+            said = [line.replace("ten ", "tent ") if number < errors else line for number, line in enumerate(lines)]
+            (tmp_path / name / f"seed{seed}.trn").write_text("\n".join(said) + "\n")
+            receipt = {"config": f"conf.yaml seed={seed} size=1" + (" tail=long" if errors else ""), "seed": seed}
+            receipt |= {"wer": 10.0 * errors / 6, "parameters": 1000}
+            receipt |= {"substitutions": errors, "deletions": 0, "insertions": 0}
+            (tmp_path / name / f"seed{seed}.json").write_text(json.dumps(receipt))
+    return tmp_path
+
+
+def test_a_difference_and_its_chance(receipts: Path) -> None:
+    *_, base, worse = printed(receipts, "base", "worse").stdout.splitlines()
+    cells = [cell.strip() for cell in worse.strip("|").split("|")]
+    assert cells[:4] == ["worse", "`tail=long`", "1,000", "10.00 %"]
+    assert cells[6] == "**+10.00**"
+    assert float(cells[7]) == pytest.approx(2 / 2**6, abs=0.01)  # all six signs alike, either way round
+    assert base.count("0.00 %") == 1
+
+
+def test_a_receipt_that_its_hypotheses_belie_is_refused(receipts: Path) -> None:
+    path = receipts / "worse" / "seed2.json"
+    path.write_text(path.read_text().replace('"substitutions": 6', '"substitutions": 5'))
+    done = printed(receipts, "base", "worse")
+    assert done.returncode == 1
+    assert "seed2.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_system_without_receipts_is_named(receipts: Path) -> None:
+    done = printed(receipts, "base", "missing")
+    assert done.returncode == 1
+    assert "missing" in done.stderr
