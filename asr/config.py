@@ -100,7 +100,9 @@ class SubsamplingConfig(Strict):
     )
     factor: int = Field(3, ge=1, le=8, description="feature frames for each encoder frame")
     channels: int = Field(0, ge=0, description="of the (first) convolutions; 0: 2H over time, 32 over planes")
-    kernel: int = Field(0, ge=0, description="frames that a convolution sees; 0: 2 strides + 1, for deepspeech2 11")
+    kernel: int = Field(
+        0, ge=0, le=501, description="frames that a convolution sees; 0: 2 strides + 1, for deepspeech2 11"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> SubsamplingConfig:

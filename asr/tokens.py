@@ -192,6 +192,8 @@ def load_tokenizer(folder: Path, kind: str) -> Tokenizer:
     symbols = read_text(path).removesuffix("\n").split("\n")
     if symbols[0] != _BLANK_SYMBOL or len(set(symbols)) != len(symbols):
         raise AsrError(f"{path}: must begin with {_BLANK_SYMBOL} and hold each token once")
+    if kind == "char" and (words := [one for one in symbols[1:] if len(one) != 1 and one != _SPACE_SYMBOL]):
+        raise AsrError(f"{path}: {words[0]!r} is not one character, as tokens of kind char are; it is another model's")
     if kind != "phone":
         return Tokenizer(kind, symbols)
     lexicon = read_dictionary(folder / LEXICON, stress=True)

@@ -30,6 +30,8 @@ here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 corpora=${ASR_CORPORA:-$PWD/data/downloads}
 case $corpora in "$PWD"/*) corpora=${corpora#"$PWD"/} ;; /*) ;; *) corpora=$here/$corpora ;; esac
+# A file that the user names, seen from where the command was given.
+named() { case $1 in /*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
 export PATH="$PWD/.venv/bin:$PATH"
 command -v asr > /dev/null || { echo "the command asr is not installed: pip install . (or bash scripts/demo.sh)" >&2; exit 1; }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from asr.errors import AsrError, UsageError
 from asr.manifest import read_manifest
 from asr.splits import shuffled
 from tests.corpora import corpus_folder
+from tests.recipes import stand_ins
 
 
 def sizes(prepared: Prepared) -> dict[str, int]:
@@ -166,6 +169,26 @@ def test_archives_are_https_and_say_how_to_check_them() -> None:
         "LibriSpeech/train-clean-5",
         "LibriSpeech/test-other",
     ]
+
+
+def test_librispeech_sums_are_those_that_torchaudio_lists() -> None:
+    found = importlib.util.find_spec("torchaudio")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("needs torchaudio's source")
+    source = (Path(found.submodule_search_locations[0]) / "datasets" / "librispeech.py").read_text()
+    listed = dict(re.findall(r"resources/12/([a-z0-9-]+)\.tar\.gz\": \"([0-9a-f]{64})\"", source))
+    assert len(listed) == 7
+    assert {Path(one.creates).name: one.sha256 for one in librispeech.archives("960")} == listed
+
+
+def test_librispeech_parts_that_are_wanted(tmp_path: Path) -> None:
+    stand_ins.librispeech(tmp_path, {"dev-clean": 2, "dev-other": 2, "train-clean-5": 2})
+    assert sizes(librispeech.prepare(tmp_path)) == {"dev-clean": 2, "dev-other": 2, "train-clean-5": 2}
+    assert sizes(librispeech.prepare(tmp_path, "dev-other,train-clean-5")) == {"dev-other": 2, "train-clean-5": 2}
+    with pytest.raises(AsrError, match=r"holds no dev-clean-2; get what is missing with: .*--parts dev-clean-2 --to"):
+        librispeech.prepare(tmp_path, "mini")
+    with pytest.raises(UsageError, match="there is no 'dev'"):
+        librispeech.prepare(tmp_path, "dev")
 
 
 @pytest.mark.parametrize("module", [yesno, fsdd, an4, librispeech])

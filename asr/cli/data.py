@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Get recordings and write manifests of them.", no_args_is_help=True)
 
-CORPORA = ("yesno", "fsdd", "an4", "librispeech", "spoken-digits")
+CORPORA = ("yesno", "fsdd", "an4", "librispeech", "spoken-digits", "commonvoice")
+_FETCHED = CORPORA[:4]
 _MOST_NAMED = 50  # on the terminal; splits.json has them all
 
 _DOWNLOADS = Path("data/downloads")
@@ -27,7 +28,7 @@ _SEED = typer.Option(1, "--seed", min=0, help="Seed of the split.")
 
 @app.command()
 def download(
-    name: str = typer.Argument(metavar="|".join(CORPORA[:-1]), help="The corpus."),
+    name: str = typer.Argument(metavar="|".join(_FETCHED), help="The corpus."),
     to: Path = typer.Option(_DOWNLOADS, "--to", envvar="ASR_CORPORA", help="Folder that holds the corpora."),
     parts: str | None = typer.Option(
         None, "--parts", metavar="mini|100|960|PART,…", help="How much of librispeech; a part is train-clean-5, say."
@@ -47,6 +48,11 @@ def download(
         raise UsageError(f"--parts is for librispeech, {name} is one piece")
     elif name == "spoken-digits":
         raise UsageError("spoken-digits is made here, not downloaded: asr data prepare spoken-digits --out DIR")
+    elif name == "commonvoice":
+        raise UsageError(
+            "commonvoice is not downloaded here, its publisher sends a link by which to get it: put the archive "
+            f"cv-corpus-…-LANG.tar.gz into {to}, then asr data prepare commonvoice --lang LANG --out DIR"
+        )
     else:
         single = {"yesno": yesno.ARCHIVES, "fsdd": fsdd.ARCHIVES, "an4": an4.ARCHIVES}
         if name not in single:
@@ -61,7 +67,11 @@ def download(
 def prepare(
     name: str = typer.Argument(metavar="|".join(CORPORA), help="The corpus."),
     out: Path = typer.Option(..., "--out", help="Folder for the manifests."),
-    source: Path = typer.Option(_DOWNLOADS, "--from", envvar="ASR_CORPORA", help="Folder that holds the corpora."),
+    source: Path = typer.Option(
+        _DOWNLOADS, "--from", envvar="ASR_CORPORA", help="Folder that holds the corpora; commonvoice: or its archive."
+    ),
+    parts: str | None = typer.Option(None, "--parts", metavar="100|960|PART,…", help="librispeech: only these."),
+    lang: str | None = typer.Option(None, "--lang", help="commonvoice: the language, as in cy or zh-CN."),
     leave_out: str | None = typer.Option(None, "--leave-out", metavar="SPEAKER", help="fsdd: this speaker is test."),
     seed: int | None = typer.Option(None, "--seed", min=0, help="spoken-digits: what is drawn; default: 1."),
 ) -> None:
@@ -75,18 +85,26 @@ def prepare(
         raise UsageError(f"--leave-out is for fsdd, {name} has one split only")
     if seed is not None and name != "spoken-digits":
         raise UsageError(f"--seed is for spoken-digits, the split of {name} is fixed")
+    if parts is not None and name != "librispeech":
+        raise UsageError(f"--parts is for librispeech, {name} is one piece")
+    if lang is None and name == "commonvoice":
+        raise UsageError("commonvoice has many languages: say with --lang which one")
+    if lang is not None and name != "commonvoice":
+        raise UsageError(f"--lang is for commonvoice, {name} has one language")
     if name == "spoken-digits":
         from asr.corpora import spoken_digits
 
         _summarise(spoken_digits.prepare(out, 1 if seed is None else seed))
         return
-    from asr.corpora import an4, fsdd, librispeech, yesno
+    from asr.cli.progress import progress
+    from asr.corpora import an4, commonvoice, fsdd, librispeech, yesno
 
     prepared = {
         "yesno": lambda: yesno.prepare(source),
         "fsdd": lambda: fsdd.prepare(source, leave_out),
         "an4": lambda: an4.prepare(source),
-        "librispeech": lambda: librispeech.prepare(source),
+        "librispeech": lambda: librispeech.prepare(source, parts),
+        "commonvoice": lambda: commonvoice.prepare(source, lang or "", lambda label: progress(label, "files")),
     }[name]()
     _summarise(prepared.write(out))
     for note in prepared.notes:
@@ -193,6 +211,18 @@ def select(
     if not kept:
         raise AsrError(f"{manifest}: no utterance would be left; nothing was written")
     write_manifest(out, kept)
+    _summarise({out.stem: out})
+
+
+@app.command()
+def combine(
+    manifests: list[Path] = typer.Argument(metavar="MANIFEST...", help="What is put together; ids must differ."),
+    out: Path = typer.Option(..., "--out", metavar="FILE", help="The manifest to write."),
+) -> None:
+    """One manifest of several, such as those of a corpus that is published in parts."""
+    from asr.manifest import read_manifest, write_manifest
+
+    write_manifest(out, [one for path in manifests for one in read_manifest(path)])
     _summarise({out.stem: out})
 
 

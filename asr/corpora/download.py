@@ -212,30 +212,61 @@ def fetch(archive: Archive, to: Path, progress: Progress, pauses: tuple[float, .
     return part.replace(target)
 
 
-def unpack(file: Path, archive: Archive, to: Path, progress: Progress) -> Path:
-    """Unpacks an archive so that its folder stands under ``to`` only once it is whole.
+@contextlib.contextmanager
+def _damage(file: Path) -> Iterator[None]:
+    """What a broken or malicious archive makes tarfile raise, as sentences."""
+    try:
+        yield
+    except tarfile.FilterError as error:
+        raise AsrError(f"{file}: refused, {error}; nothing was unpacked") from error
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise AsrError(f"{file}: damaged ({error}); remove it and download it again") from error
+
+
+def names(file: Path) -> Iterator[str]:
+    """The paths of an archive's members; no further than they are asked for is it read.
+
+    Raises:
+        AsrError: damaged, or it cannot be read.
+    """
+    try:
+        with _damage(file), tarfile.open(file, "r:*") as tar:
+            for member in tar:
+                yield member.name
+    except OSError as error:
+        raise AsrError(f"{file}: could not be read ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def extracted(file: Path, to: Path, progress: Progress) -> Iterator[Path]:
+    """Yields a scratch folder in ``to`` with all that an archive holds; it goes at the end, and what stays is moved.
 
     Paths and links that lead out of the archive are refused (`tarfile.data_filter`).
 
     Raises:
-        AsrError: damaged, an escaping member, a wrong number of files, or a full disk; nothing of it stays.
+        AsrError: damaged, an escaping member, or a full disk.
     """
     if not hasattr(tarfile, "data_filter"):
         raise AsrError(
             "this Python unpacks archives without checking their paths; install the newest patch release of it"
         )
-    target, inside = to / archive.creates, archive.inside or archive.creates
     with _system_errors(to), tempfile.TemporaryDirectory(dir=to, prefix=".unpacking-") as scratch:
-        try:
-            with tarfile.open(file, "r:*") as tar:
-                for number, member in enumerate(tar, start=1):
-                    tar.extract(member, scratch, filter="data")
-                    progress(number, None)
-        except tarfile.FilterError as error:
-            raise AsrError(f"{file}: refused, {error}; nothing was unpacked") from error
-        except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise AsrError(f"{file}: damaged ({error}); remove it and download it again") from error
-        folder = Path(scratch) / inside
+        with _damage(file), tarfile.open(file, "r:*") as tar:
+            for number, member in enumerate(tar, start=1):
+                tar.extract(member, scratch, filter="data")
+                progress(number, None)
+        yield Path(scratch)
+
+
+def unpack(file: Path, archive: Archive, to: Path, progress: Progress) -> Path:
+    """Unpacks an archive so that its folder stands under ``to`` only once it is whole.
+
+    Raises:
+        AsrError: see `extracted`, or a wrong number of files; nothing of it stays.
+    """
+    target, inside = to / archive.creates, archive.inside or archive.creates
+    with extracted(file, to, progress) as scratch:
+        folder = scratch / inside
         for pattern, count in archive.files.items():
             if (seen := sum(1 for _ in folder.rglob(pattern))) != count:
                 raise AsrError(f"{file}: holds {seen:,} files {inside}/**/{pattern}, the publisher's has {count:,}")

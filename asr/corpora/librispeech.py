@@ -45,27 +45,39 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
+def _named(parts: str | None) -> list[str]:
+    """A size of `PARTS`, or parts as published with commas between them."""
+    names = PARTS.get(parts or "") or tuple((parts or "").split(","))
+    if unknown := [name for name in names if name not in UTTERANCES]:
+        seen = f", there is no {unknown[0]!r}" if unknown[0] else ""
+        raise UsageError(f"librispeech needs --parts {'|'.join(PARTS)} or some of {','.join(UTTERANCES)}{seen}")
+    return list(names)
+
+
 def archives(parts: str | None) -> list[Archive]:
     """What to fetch: a size of `PARTS`, or parts as published with commas between them.
 
     Raises:
         UsageError: neither, or nothing was said.
     """
-    names = PARTS.get(parts or "") or (parts or "").split(",")
-    if unknown := [name for name in names if name not in UTTERANCES]:
-        seen = f", there is no {unknown[0]!r}" if unknown[0] else ""
-        raise UsageError(f"librispeech needs --parts {'|'.join(PARTS)} or some of {','.join(UTTERANCES)}{seen}")
-    return [_archive(name) for name in names]
+    return [_archive(name) for name in _named(parts)]
 
 
-def prepare(source: Path) -> Prepared:
+def prepare(source: Path, wanted: str | None = None) -> Prepared:
     """One set for each official part that is there, named as the part; transcripts upper case as published.
 
+    With ``wanted``, a size of `PARTS` or parts with commas between them, these parts and no others.
+
     Raises:
-        AsrError: no part is in ``source``.
+        UsageError: ``wanted`` is neither.
+        AsrError: no part is in ``source``, or not all of those wanted.
     """
+    names = list(UTTERANCES) if wanted is None else _named(wanted)
     folder = locate(source, "LibriSpeech", "librispeech")
-    parts = [part for part in UTTERANCES if (folder / part).is_dir()]
+    parts = [part for part in names if (folder / part).is_dir()]
+    if wanted is not None and (missing := [part for part in names if part not in parts]):
+        get = f"asr data download librispeech --parts {','.join(missing)} --to {folder.parent}"
+        raise AsrError(f"{folder}: holds no {', '.join(missing)}; get what is missing with: {get}")
     if not parts:
         raise AsrError(f"{folder}: holds none of the parts {', '.join(UTTERANCES)}")
     sharing = [pair for pair in _SAMPLES if set(pair) <= set(parts)]

@@ -33,14 +33,14 @@ class Prepared:
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, name: str, id: str, audio: Path, text: str, speaker: str) -> None:
+    def add(self, name: str, id: str, audio: Path, text: str, speaker: str | None, lang: str | None = None) -> None:
         """Adds a whole file to a set, or its fault to the list."""
         try:
             duration = probe(audio).duration
         except AsrError as error:
             self.faults.append(str(error))
         else:
-            self.sets.setdefault(name, []).append(Utterance(id, audio, duration, text, speaker=speaker))
+            self.sets.setdefault(name, []).append(Utterance(id, audio, duration, text, speaker=speaker, lang=lang))
 
     def write(self, out: Path) -> dict[str, Path]:
         """Writes ``<set>.jsonl`` for each set, and how they were parted to ``splits.json``; returns the sets' paths.

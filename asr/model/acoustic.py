@@ -148,6 +148,21 @@ def _require_lexicon(folder: Path) -> None:
         raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
 
 
+def _misfits(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """What weights lack, have too much, or have in another shape than a module."""
+    needed = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    there = {name: list(tensor.shape) for name, tensor in weights.items()}
+    return [
+        *(
+            f"{name} is {there[name]}, not {needed[name]}"
+            for name in needed
+            if there.get(name, needed[name]) != needed[name]
+        ),
+        *(f"{name} is missing" for name in needed if name not in there),
+        *(f"{name} is not wanted" for name in there if name not in needed),
+    ]
+
+
 def load_weights(module: nn.Module, path: Path) -> None:
     """Fills a module with the weights of a safetensors file.
 
@@ -155,13 +170,18 @@ def load_weights(module: nn.Module, path: Path) -> None:
         AsrError: the file cannot be read, does not fit the module, or holds values that are not finite.
     """
     try:
-        module.load_state_dict(load(path.read_bytes()))
+        weights = load(path.read_bytes())
     except OSError as error:
         raise AsrError(f"{path}: could not be read ({error.strerror})") from error
     except SafetensorError as error:
         raise AsrError(f"{path}: not a safetensors file ({error})") from error
-    except RuntimeError as error:
-        raise AsrError(f"{path}: does not fit config.yaml ({' '.join(str(error).split())[:300]})") from error
+    if misfits := _misfits(module, weights):
+        more = f", and {len(misfits) - 3} more do not fit" if len(misfits) > 3 else ""
+        raise AsrError(
+            f"{path}: does not fit config.yaml and the tokens beside it, it is another model's: "
+            f"{', '.join(misfits[:3])}{more}"
+        )
+    module.load_state_dict(weights)
     for name, tensor in module.state_dict().items():
         if not tensor.isfinite().all():
             raise AsrError(f"{path}: {name} holds values that are not finite; train it again")

@@ -20,6 +20,7 @@ from asr.errors import AsrError
 from asr.files import replacing
 
 THREADS = "number of threads"  # the fingerprint's only part that is not about what is learned, only about rounding
+_MOST_KEYS = 3  # of a config that are named
 _DAMAGE = (
     RuntimeError,
     KeyError,
@@ -48,6 +49,26 @@ def differing(fingerprint: dict[str, str], former: dict[str, str]) -> list[str]:
         for name, value in fingerprint.items()
         if former.get(name) != value and (name != "config" or _understood(former.get(name)) != value)
     ]
+
+
+def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, str]) -> str:
+    """What `differing` found, in words; of a config the first keys with both values."""
+    try:
+        here, there = (_flat(json.loads(_understood(one.get("config")) or "")) for one in (fingerprint, former))
+    except ValueError:  # the former's config cannot be read any more
+        here, there = {}, {}
+    keys = [key for key in here if here[key] != there.get(key)]
+    named = ", ".join(f"{key} is {here[key]} here, {there.get(key)} there" for key in keys[:_MOST_KEYS])
+    more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
+    return " and ".join(f"{name} ({named}{more})" if name == "config" and named else name for name in others)
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, as overrides write them."""
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def _understood(mark: str | None) -> str | None:
@@ -164,7 +185,7 @@ def load_checkpoint(
             f"{fingerprint[THREADS]}; give that --threads to go on, or delete {path.parent} to begin anew"
         )
     raise AsrError(
-        f"{path}: was written by a run with another {' and '.join(others)}; "
+        f"{path}: was written by a run with another {describe(others, fingerprint, stored)}; "
         f"train into another --out, or delete {path.parent} to begin anew"
     )
 

@@ -24,6 +24,7 @@ from asr.train.checkpoint import (
     THREADS,
     average_epochs,
     config_mark,
+    describe,
     differing,
     epochs_to_export,
     load_checkpoint,
@@ -65,6 +66,16 @@ def _make_tokenizer(
     return tokenizer, {}
 
 
+def _make_model(config: Config, vocabulary: int) -> AcousticModel:
+    torch.manual_seed(config.seed)
+    try:
+        return AcousticModel(config, vocabulary)
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise AsrError("the model alone does not fit the memory: lower encoder.hidden or encoder.layers") from error
+
+
 def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
     return {
         "config": config_mark(config),
@@ -87,7 +98,7 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
             (folder / "SHA256SUMS").touch()
         return recogniser.trained
     raise AsrError(
-        f"{folder}: holds a model that was trained with another {' and '.join(others)}; "
+        f"{folder}: holds a model that was trained with another {describe(others, fingerprint, former)}; "
         f"train into another --out, or delete {folder.parent} to begin anew"
     )
 
@@ -174,8 +185,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     utterances, judges = read_manifest(train), read_manifest(dev)
     make_folder(out)
     tokenizer, pronounced = _make_tokenizer(config, utterances, judges)
-    torch.manual_seed(config.seed)
-    model = AcousticModel(config, len(tokenizer))
+    model = _make_model(config, len(tokenizer))
     usable, rejected = _select("train", utterances, tokenizer, config, model)
     judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
     statistics, judged_statistics = _normalisation(model, usable, judged, config.seed)

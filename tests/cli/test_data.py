@@ -99,6 +99,12 @@ def test_tables_and_kaldi(monkeypatch: pytest.MonkeyPatch, recordings: Path) -> 
         (["download", "librispeech", "--parts", "mini,dev"], "there is no 'mini'"),
         (["download", "an4", "--parts", "mini"], "--parts is for librispeech"),
         (["download", "spoken-digits"], "made here"),
+        (["download", "commonvoice"], "put the archive cv-corpus-…-LANG.tar.gz into data/downloads"),
+        (["prepare", "commonvoice", "--out", "x"], "say with --lang which one"),
+        (["prepare", "commonvoice", "--out", "x", "--lang", "cy/..", "--from", "."], "not 'cy/..'"),
+        (["prepare", "an4", "--out", "x", "--lang", "cy"], "--lang is for commonvoice"),
+        (["prepare", "an4", "--out", "x", "--parts", "100"], "--parts is for librispeech"),
+        (["prepare", "librispeech", "--out", "x", "--parts", "200"], "there is no '200'"),
         (["prepare", "timit", "--out", "x"], "no corpus 'timit'"),
         (["prepare", "an4", "--out", "x", "--leave-out", "ann"], "--leave-out is for fsdd"),
         (["prepare", "an4", "--out", "x", "--seed", "3"], "--seed is for spoken-digits"),
@@ -167,6 +173,21 @@ def test_select(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     )
     assert "has no speaker 'z'; it has a, b, c" in capsys.readouterr().err
     assert not (tmp_path / "n.jsonl").exists()
+
+
+def test_combine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        rows = [Utterance(f"{name}{n}", tmp_path / name / f"{n}.wav", 1.0, "x", speaker=name) for n in range(2)]
+        write_manifest(tmp_path / name / "some.jsonl", rows)
+    parts, out = [tmp_path / name / "some.jsonl" for name in ("b", "a")], tmp_path / "sub" / "all.jsonl"
+    assert asr(monkeypatch, "data", "combine", *parts, "--out", out) == 0
+    together = read_manifest(out)
+    assert [one.id for one in together] == ["a0", "a1", "b0", "b1"]
+    assert [one.audio.resolve() for one in together] == [tmp_path / f"{one.id[0]}/{one.id[1]}.wav" for one in together]
+    assert "4 utterances" in capsys.readouterr().out
+    assert asr(monkeypatch, "data", "combine", *parts, parts[0], "--out", tmp_path / "twice.jsonl") == 1
+    assert "two utterances have the id 'b0'" in capsys.readouterr().err
+    assert not (tmp_path / "twice.jsonl").exists()
 
 
 def test_help_needs_no_heavy_import() -> None:

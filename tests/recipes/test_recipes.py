@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import soundfile
 from asr.config import read_config
 from asr.manifest import read_manifest
 from tests.corpora import ROOT, corpus_folder
+from tests.recipes.running import begun, done_before, environment, no_traceback, run
 from tests.tones import PITCHES, RATE, TINY, tone
 
 _RECIPES = sorted(path.parent.name for path in (ROOT / "recipes").glob("*/run.sh"))
@@ -26,34 +26,6 @@ _STAGED = sorted(
     for path in (ROOT / "recipes").glob("*/*.sh")
     if "stages.sh" in path.read_text()
 )
-
-
-def _environment(**more: object) -> dict[str, str]:
-    """Finds the command ``asr`` that belongs to the running interpreter."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name != "ASR_CORPORA"}
-    return {**kept, "PATH": path, **{name: str(value) for name, value in more.items()}}
-
-
-def _run(
-    tree: Path, recipe: str, *arguments: object, cwd: Path | None = None, **environment: object
-) -> subprocess.CompletedProcess[str]:
-    script = recipe if recipe.endswith(".sh") else f"{recipe}/run.sh"
-    return subprocess.run(
-        ["bash", str(tree / "recipes" / script), *map(str, arguments)],
-        cwd=cwd or tree,
-        env=_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    copy = tmp_path / "a tree"
-    shutil.copytree(ROOT / "recipes", copy / "recipes")
-    return copy
 
 
 @pytest.fixture
@@ -68,20 +40,6 @@ def recordings(tmp_path: Path) -> Path:
             soundfile.write(folder / speaker / f"{number}.wav", tone(words, random), RATE)
             (folder / speaker / f"{number}.txt").write_text(" ".join(words).capitalize() + ".\n")
     return folder
-
-
-def _done(output: str) -> list[int]:
-    return [int(line.split()[1].rstrip(":")) for line in output.splitlines() if "done already" in line]
-
-
-def _begun(output: str) -> list[int]:
-    lines = [line for line in output.splitlines() if line.startswith("stage ") and "done already" not in line]
-    return [int(line.split()[1].rstrip(":")) for line in lines]
-
-
-def _no_traceback(done: subprocess.CompletedProcess[str]) -> str:
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", _RECIPES)
@@ -105,7 +63,7 @@ def test_a_recipe_is_a_short_script_with_a_config_that_can_be_read(name: str) ->
 @pytest.mark.parametrize("name", _STAGED)
 @pytest.mark.parametrize("arguments", [["--stage"], ["--seed", "one"], ["--stop-stage", ""], ["--bogus"], ["a", "b"]])
 def test_wrong_options_get_the_usage_and_2(tree: Path, name: str, arguments: list[str]) -> None:
-    done = _run(tree, name, *arguments)
+    done = run(tree, name, *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
     assert done.stdout == ""
@@ -114,13 +72,13 @@ def test_wrong_options_get_the_usage_and_2(tree: Path, name: str, arguments: lis
 
 @pytest.mark.parametrize("name", _STAGED)
 def test_help(tree: Path, name: str) -> None:
-    done = _run(tree, name, "--help")
+    done = run(tree, name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: ")
 
 
 def test_a_folder_that_is_not_there(tree: Path) -> None:
-    done = _run(tree, "folder", "no/where")
+    done = run(tree, "folder", "no/where")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "no/where: there is no such folder\n"
 
@@ -130,67 +88,65 @@ def test_folder_from_recordings_to_report(tree: Path, recordings: Path) -> None:
     overrides = [*TINY, "features.mels=10", "train.epochs=2"]
     # From elsewhere, by a relative path with a space in it.
     where = {"cwd": recordings.parent}
-    first = _run(tree, "folder", recordings.name, "--stop-stage", 1, *overrides, **where)
+    first = run(tree, "folder", recordings.name, "--stop-stage", 1, *overrides, **where)
     assert first.returncode == 0, first.stderr
-    assert _begun(first.stdout) == [1]
-    middle = _run(tree, "folder", recordings.name, "--stage", 2, "--stop-stage", 3, *overrides, **where)
+    assert begun(first.stdout) == [1]
+    middle = run(tree, "folder", recordings.name, "--stage", 2, "--stop-stage", 3, *overrides, **where)
     assert middle.returncode == 0, middle.stderr
-    assert _begun(middle.stdout) == [2, 3]
+    assert begun(middle.stdout) == [2, 3]
     exp = tree / "exp" / "folder" / recordings.name / "seed1"
     assert "mels: 10" in (exp / "model" / "config.yaml").read_text()
     assert not (exp / "decode").exists()
 
-    rest = _run(tree, "folder", recordings.name, *overrides, **where)
+    rest = run(tree, "folder", recordings.name, *overrides, **where)
     assert rest.returncode == 0, rest.stderr
-    assert (_done(rest.stdout), _begun(rest.stdout)) == ([1, 2, 3], [4, 5])
+    assert (done_before(rest.stdout), begun(rest.stdout)) == ([1, 2, 3], [4, 5])
     result = json.loads((exp / "decode" / "test" / "result.json").read_text())
     test = read_manifest(tree / "data" / "folder" / recordings.name / "test.jsonl")
     assert (result["utterances"], result["failed"]) == (len(test), 0)
     assert result["words"] == sum(len(one.text.split()) for one in test)
 
     written = {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
-    again = _run(tree, "folder", recordings.name, *overrides, **where)
+    again = run(tree, "folder", recordings.name, *overrides, **where)
     assert again.returncode == 0
-    assert _done(again.stdout) == [1, 2, 3, 4, 5]
+    assert done_before(again.stdout) == [1, 2, 3, 4, 5]
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == written
 
     # A model that was made anew makes the stages behind it run again, though their commands are the same.
     shutil.rmtree(exp / "model")
-    assert _run(tree, "folder", recordings.name, "--stage", 3, "--stop-stage", 3, *overrides, **where).returncode == 0
-    fresh = _run(tree, "folder", recordings.name, *overrides, **where)
-    assert (_done(fresh.stdout), _begun(fresh.stdout)) == ([1, 2, 3], [4, 5])
+    assert run(tree, "folder", recordings.name, "--stage", 3, "--stop-stage", 3, *overrides, **where).returncode == 0
+    fresh = run(tree, "folder", recordings.name, *overrides, **where)
+    assert (done_before(fresh.stdout), begun(fresh.stdout)) == ([1, 2, 3], [4, 5])
 
     # Another recording changes the manifests; the model of the former ones is kept, and not reported as theirs.
     soundfile.write(recordings / "ann" / "new.wav", np.full(RATE, 0.1), RATE)
     (recordings / "ann" / "new.txt").write_text("do")
-    more = _run(tree, "folder", recordings.name, *overrides, **where)
+    more = run(tree, "folder", recordings.name, *overrides, **where)
     assert more.returncode == 1
-    assert _begun(more.stdout) == [1, 2, 3]
-    assert f"train into another --out, or delete exp/folder/{recordings.name}/seed1 to begin anew" in _no_traceback(
-        more
-    )
+    assert begun(more.stdout) == [1, 2, 3]
+    assert f"train into another --out, or delete exp/folder/{recordings.name}/seed1 to begin anew" in no_traceback(more)
 
 
 @pytest.mark.slow
 def test_a_broken_recording_is_reported_at_the_end_and_not_instead(tree: Path, recordings: Path) -> None:
     (recordings / "ann" / "3.wav").write_bytes(b"")
-    done = _run(tree, "folder", recordings, *TINY, "train.epochs=1")
+    done = run(tree, "folder", recordings, *TINY, "train.epochs=1")
     assert done.returncode == 1
-    assert "3.wav: the file is empty (0 bytes)" in _no_traceback(done)
-    assert _begun(done.stdout) == [1, 2, 3, 4, 5]
+    assert "3.wav: the file is empty (0 bytes)" in no_traceback(done)
+    assert begun(done.stdout) == [1, 2, 3, 4, 5]
     result = tree / "exp" / "folder" / recordings.name / "seed1" / "decode" / "test" / "result.json"
     assert json.loads(result.read_text())["utterances"] > 0
-    again = _run(tree, "folder", recordings, *TINY, "train.epochs=1")
+    again = run(tree, "folder", recordings, *TINY, "train.epochs=1")
     assert again.returncode == 1
-    assert _done(again.stdout) == [1, 2, 3, 4, 5]
+    assert done_before(again.stdout) == [1, 2, 3, 4, 5]
 
     # A recording that is lost after the manifests were made: named, scored as deletions, reported, status 1.
     test = read_manifest(tree / "data" / "folder" / recordings.name / "test.jsonl")
     test[0].audio.unlink()
     shutil.rmtree(result.parent)
-    lost = _run(tree, "folder", recordings, "--stage", 4, *TINY, "train.epochs=1")
+    lost = run(tree, "folder", recordings, "--stage", 4, *TINY, "train.epochs=1")
     assert lost.returncode == 1
-    assert "there is no such file" in _no_traceback(lost)
+    assert "there is no such file" in no_traceback(lost)
     assert json.loads(result.read_text())["failed"] == 1
 
 
@@ -200,16 +156,16 @@ def test_a_killed_run_goes_on(tree: Path, recordings: Path) -> None:
     call = ["bash", str(tree / "recipes" / "folder" / "run.sh"), str(recordings), *overrides]
     history = tree / "exp" / "folder" / recordings.name / "seed1" / "history.jsonl"
     with subprocess.Popen(
-        call, cwd=tree, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        call, cwd=tree, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
         # The history is written a moment before the state that a run goes on from.
         while process.poll() is None and not (history.parent / "checkpoints" / "latest.pt").exists():
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert not (history.parent / "model" / "SHA256SUMS").exists()
-    done = _run(tree, "folder", recordings, *overrides)
+    done = run(tree, "folder", recordings, *overrides)
     assert done.returncode == 0, done.stderr
-    assert (_done(done.stdout), _begun(done.stdout)) == ([1, 2], [3, 4, 5])
+    assert (done_before(done.stdout), begun(done.stdout)) == ([1, 2], [3, 4, 5])
     assert "resuming after" in done.stdout
     assert [json.loads(line)["epoch"] for line in history.read_text().splitlines()] == list(range(1, 16))
 
@@ -220,13 +176,13 @@ def test_yesno_from_the_corpus_to_the_report(tree: Path, tmp_path: Path) -> None
     corpora.mkdir()
     (corpora / "waves_yesno").symlink_to(corpus_folder("waves_yesno"))
     small = ["encoder.hidden=8", "encoder.layers=1", "train.epochs=1", "augment.speeds=[1.0]"]
-    done = _run(tree, "yesno", *small, "--seed", 3, ASR_CORPORA=corpora)
+    done = run(tree, "yesno", *small, "--seed", 3, ASR_CORPORA=corpora)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tree / "exp" / "yesno" / "seed3" / "decode" / "test" / "result.json").read_text())
     assert (result["utterances"], result["words"], result["seed"], result["corpus"]) == (30, 239, 3, "yesno")
-    relative = _run(tree, "yesno", *small, "--seed", 3, cwd=tmp_path, ASR_CORPORA="corpora")
+    relative = run(tree, "yesno", *small, "--seed", 3, cwd=tmp_path, ASR_CORPORA="corpora")
     assert relative.returncode == 0
-    assert _done(relative.stdout) == [1, 2, 3, 4, 5, 6]
+    assert done_before(relative.stdout) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
@@ -236,9 +192,9 @@ def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: 
     (corpora / "free-spoken-digit-dataset").symlink_to(corpus_folder("free-spoken-digit-dataset"))
     small = ["encoder.hidden=8", "encoder.layers=1", "train.epochs=1", "augment.speeds=[1.0]"]
     script = "fsdd/connected.sh"
-    done = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
+    done = run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert _begun(done.stdout) == list(range(1, 14))
+    assert begun(done.stdout) == list(range(1, 14))
     data, exp = tree / "data" / "fsdd-connected-without-theo", tree / "exp" / "fsdd-without-theo-connected" / "seed1"
     test = read_manifest(data / "test.jsonl")
     assert {one.speaker for one in test} == {"theo"}
@@ -248,8 +204,8 @@ def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: 
     result = json.loads((exp / "decode" / "test-lm" / "result.json").read_text())
     assert (result["system"], result["words"]) == ("beam+2gram", sum(len(one.text.split()) for one in test))
     assert result["against_wer"] == json.loads((exp / "decode" / "test" / "result.json").read_text())["wer"]
-    again = _run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
-    assert _done(again.stdout) == list(range(1, 14))
+    again = run(tree, script, "--leave-out", "theo", *small, ASR_CORPORA=corpora)
+    assert done_before(again.stdout) == list(range(1, 14))
 
 
 def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:

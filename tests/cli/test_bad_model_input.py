@@ -1,0 +1,193 @@
+"""Models, vocabularies, kernels, noise and pronunciations that do not fit: one sentence each, as a user meets it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asr.cli.main import app, run
+from asr.config import Config
+from asr.files import sha256
+from asr.lm.kneser_ney import estimate
+from asr.model.acoustic import AcousticModel, load_model, save_model
+from asr.tokens import Tokenizer
+from tests.tones import TINY, Learned, learned, tiny_config
+
+_LETTERS = Tokenizer("char", ["<blank>", "<space>", *"adefimor"])
+_DICTIONARY = Path(__file__).parent.parent / "phones" / "tones.txt"
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    return learned(tmp_path_factory)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs ``asr``; gives its exit status and the only line of its errors that begins with "error: "."""
+
+    def _call(*arguments: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as left:
+            run(lambda: app([*map(str, arguments), "--threads", "1"]))
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert len(told) == (1 if left.value.code else 0)
+        return int(left.value.code or 0), "".join(told)
+
+    return _call
+
+
+def _training(tones: Learned, out: Path, *overrides: str) -> list[object]:
+    return ["train", *TINY, "train.epochs=1", *overrides, "--train", tones.train, "--dev", tones.dev, "--out", out]
+
+
+def _decoding(tones: Learned, out: Path, *models: Path) -> list[object]:
+    named = [word for model in models for word in ("--model", model)]
+    return ["decode", *named, "--manifest", tones.dev, "--out", out]
+
+
+def _untrained(folder: Path, config: Config, tokenizer: Tokenizer) -> Path:
+    torch.manual_seed(1)
+    save_model(folder, AcousticModel(config, len(tokenizer)), tokenizer, {"failed": {}}, "untrained")
+    return folder
+
+
+def _sum_again(folder: Path) -> None:
+    """As if the files of a folder had always lain together."""
+    names = [line.partition("  ")[2] for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def test_a_run_of_another_architecture_is_not_gone_on_with(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
+) -> None:
+    cell = ("train.epochs=12", "encoder.cell=gru")
+    status, told = call(*_training(tones, tones.out, *cell))
+    assert status == 1
+    assert (
+        f"{tones.out / 'model'}: holds a model that was trained with another config (encoder.cell is gru here, " in told
+    )
+    assert f"lstm there); train into another --out, or delete {tones.out}" in told
+    shutil.copytree(tones.out / "checkpoints", tmp_path / "run" / "checkpoints")
+    status, told = call(*_training(tones, tmp_path / "run", *cell, "encoder.hidden=20", "encoder.layers=2", "seed=2"))
+    assert status == 1
+    assert "latest.pt: was written by a run with another config (encoder.cell is gru here, " in told
+    assert "encoder.hidden is 20 here, 16 there, encoder.layers is 2 here, 1 there and 1 more); train" in told
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "tokenizer", "sentence"),
+    [
+        (["encoder.cell=gru"], None, "forwards.weight_ih_l0 is [48, 36], not [64, 36], "),
+        (["encoder.hidden=20"], None, "and 6 more do not fit"),
+        (["encoder.subsampling.kind=conv"], None, "is not wanted"),
+        ([], _LETTERS, "head.weight is [10, 32], not [5, 32], head.bias is [10], not [5]"),
+    ],
+)
+def test_weights_of_another_model(
+    tones: Learned,
+    tmp_path: Path,
+    call: Callable[..., tuple[int, str]],
+    overrides: list[str],
+    tokenizer: Tokenizer | None,
+    sentence: str,
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tones.out / "model", model)
+    mine = load_model(model).tokenizer
+    other = _untrained(tmp_path / "other", tiny_config(*overrides), tokenizer or mine)
+    shutil.copy(other / "model.safetensors", model / "model.safetensors")
+    _sum_again(model)
+    status, told = call(*_decoding(tones, tmp_path / "out", model))
+    assert status == 1
+    assert f"{model / 'model.safetensors'}: does not fit config.yaml and the tokens beside it, it is another" in told
+    assert sentence in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_vocabulary_of_another_model(tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]) -> None:
+    letters = _untrained(tmp_path / "letters", tiny_config("tokens.kind=char", "features.cmvn=none"), _LETTERS)
+    status, told = call(*_decoding(tones, tmp_path / "out", tones.out / "model", letters))
+    assert status == 2
+    assert told.endswith("cannot recognise together: their tokens are of kind word and char")
+    shutil.copy(tones.out / "model" / "tokens.txt", letters / "tokens.txt")
+    _sum_again(letters)
+    status, told = call(*_decoding(tones, tmp_path / "out", letters))
+    assert status == 1
+    assert f"{letters / 'tokens.txt'}: 'do' is not one character, as tokens of kind char are" in told
+    lm = tmp_path / "lm.safetensors"
+    estimate(["a b", "b a c"], 2, "token").save(lm)
+    status, told = call(*_decoding(tones, tmp_path / "out", tones.out / "model"), "--lm", lm)
+    assert status == 1
+    assert str(lm) in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lexicon_of_phones_for_a_model_that_has_none(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
+) -> None:
+    status, told = call(*_decoding(tones, tmp_path / "out", tones.out / "model"), "--lexicon", _DICTIONARY)
+    assert status == 1
+    assert "is spelled with" in told
+    assert "which is not a token of the model; its tokens are do fa mi re" in told
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "sentence"),
+    [
+        ("{kind: conv1d, kernel: 4}", "kernel must be odd, as many frames before as behind, it is 4"),
+        ("{kind: conv1d, factor: 8, kernel: 3}", "kernel must be at least the stride 4, or frames are passed over: 3"),
+        ("{kind: vgg, kernel: 5}", "kernel is not for vgg, it is 5"),
+        ("{kind: deepspeech2, kernel: 100001}", "kernel: Input should be less than or equal to 501 (seen: 100001)"),
+        ("{kind: conv, kernel: -3}", "kernel: Input should be greater than or equal to 0 (seen: -3)"),
+    ],
+)
+def test_a_kernel_that_cannot_be(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]], subsampling: str, sentence: str
+) -> None:
+    status, told = call(*_training(tones, tmp_path / "run", f"encoder.subsampling={subsampling}"))
+    assert (status, sentence in told) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_larger_than_the_memory(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
+) -> None:
+    status, told = call(*_training(tones, tmp_path / "run", "encoder.hidden=3000000"))
+    assert status == 1
+    assert told == "error: the model alone does not fit the memory: lower encoder.hidden or encoder.layers"
+
+
+def test_a_noise_folder_is_empty_or_of_another_rate(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
+) -> None:
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    status, told = call(*_training(tones, tmp_path / "run", f"augment.noise={noise}"))
+    assert status == 1
+    assert told == f"error: augment.noise: {noise}: holds no audio files; put noise or music there (WAV, FLAC, MP3, …)"
+    # Another rate and two channels are no mistake: they are resampled and averaged.
+    soundfile.write(noise / "hall.wav", np.random.default_rng(1).standard_normal((44100, 2)) / 9, 44100)
+    assert call(*_training(tones, tmp_path / "run", f"augment.noise={noise}", "augment.noise_probability=1")) == (0, "")
+
+
+def test_a_word_that_nobody_can_pronounce(tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]) -> None:
+    dictionary = tmp_path / "dictionary"
+    dictionary.write_text("do D OW\nre R EY\nmi M IY\n")
+    phones = ("tokens.kind=phone", f"tokens.dictionary={dictionary}")
+    status, told = call(*_training(tones, tmp_path / "run", *phones))
+    assert status == 1
+    assert "utterances cannot be used, more than 1%: " in told
+    assert "no pronunciation for 'fa'" in told
+    dictionary.write_text("yes Y EH S\n")
+    status, told = call(*_training(tones, tmp_path / "run", *phones))
+    assert told == f"error: train: no word of its transcripts has a pronunciation in {dictionary}"
+    status, told = call(*_training(tones, tmp_path / "run", *phones, f"tokens.g2p={tones.out / 'model'}"))
+    assert told.endswith("config.yaml: not the config of a grapheme-to-phoneme model (asr g2p train makes one)")
+    assert not (tmp_path / "run" / "model").exists()

@@ -1,0 +1,87 @@
+"""Corpora of tones under their publishers' folders and file names, small enough to run whole recipes on."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from asr.audio import resample
+from tests.tones import PITCHES, RATE, tone
+
+# fmt: off
+COLUMNS = [
+    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes", "age", "gender",
+    "accents", "variant", "locale", "segment",
+]
+# fmt: on
+RELEASE = "cv-corpus-21.0-2025-03-14"
+WELSH = {"do": "Tŷ", "re": "mae’n", "mi": "(glaw)", "fa": "ŵyn!"}
+HINDI = {"do": "घर", "re": "हिन्दी", "mi": "“पानी”", "fa": "है।"}
+
+
+def _said(number: int, random: np.random.Generator, rate: int) -> tuple[list[str], np.ndarray]:
+    """One to three names of tones, and their sound at ``rate`` Hz."""
+    words = random.permutation(list(PITCHES))[: 1 + number % 3].tolist()
+    return words, resample(tone(words, random), RATE, rate)
+
+
+def librispeech(corpora: Path, parts: Mapping[str, int], speakers: int = 2, first: int = 100) -> None:
+    """``LibriSpeech/<part>/<speaker>/<chapter>/``: FLAC files, and a ``.trans.txt`` that holds what they say."""
+    random = np.random.default_rng(5)
+    for place, (part, count) in enumerate(parts.items()):
+        for speaker in range(speakers):
+            reader = f"{first + 100 * place + speaker}"
+            folder = corpora / "LibriSpeech" / part / reader / "128"
+            folder.mkdir(parents=True)
+            lines = []
+            for number in range(count // speakers):
+                name = f"{reader}-128-{number:04d}"
+                words, samples = _said(number, random, 16000)
+                soundfile.write(folder / f"{name}.flac", samples, 16000)
+                lines.append(f"{name} {' '.join(words).upper()}\n")
+            (folder / f"{reader}-128.trans.txt").write_text("".join(lines))
+
+
+def table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """Writes ``<name>.tsv`` with Common Voice's columns; those that a row lacks stay empty."""
+    lines = [COLUMNS, *([row.get(column, "") for column in COLUMNS] for row in rows)]
+    (folder / f"{name}.tsv").write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def commonvoice(corpora: Path, lang: str, spelled: Mapping[str, str], counts: Mapping[str, int]) -> Path:
+    """``cv-corpus-…/<lang>/`` with MP3 clips of 32 and 48 kHz and all of a release's tables; returns that folder."""
+    random = np.random.default_rng(6)
+    folder = corpora / RELEASE / lang
+    (folder / "clips").mkdir(parents=True)
+    durations, number = ["clip\tduration[ms]"], 0
+    rows: dict[str, list[dict[str, str]]] = {}
+    for name, count in counts.items():
+        rows[name] = []
+        for place in range(count):
+            number += 1
+            rate = (32000, 48000)[number % 2]
+            words, samples = _said(number, random, rate)
+            clip = f"common_voice_{lang}_{40_000_000 + number}.mp3"
+            soundfile.write(folder / "clips" / clip, samples, rate)
+            durations.append(f"{clip}\t{round(1000 * len(samples) / rate)}")
+            client = f"{name}{place % 3}".encode().hex().ljust(128, "0")
+            sentence = " ".join(spelled[word] for word in words)
+            rows[name].append({"client_id": client, "path": clip, "sentence": sentence, "locale": lang})
+        table(folder, name, rows[name])
+    table(folder, "validated", [row for some in rows.values() for row in some])
+    for name in ("invalidated", "other"):
+        table(folder, name, [])
+    (folder / "clip_durations.tsv").write_text("\n".join(durations) + "\n")
+    return folder
+
+
+def archive(folder: Path, to: Path) -> Path:
+    """Packs a language's folder as its publisher does: ``cv-corpus-…-<lang>.tar.gz`` in ``to``."""
+    path = to / f"{folder.parent.name}-{folder.name}.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder, f"{folder.parent.name}/{folder.name}")
+    return path
