@@ -148,11 +148,12 @@ class AttentionConfig(Strict):
         return self
 
 
+Cell = Literal["lstm", "gru", "rnn", "peephole", "projected", "layernorm"]
+
+
 class EncoderConfig(Strict):
     subsampling: SubsamplingConfig = SubsamplingConfig()
-    cell: Literal["lstm", "gru", "rnn", "peephole", "projected", "layernorm"] = Field(
-        "lstm", description="rnn: tanh; peephole, projected and layernorm are LSTMs"
-    )
+    cell: Cell = Field("lstm", description="rnn: tanh; peephole, projected and layernorm are LSTMs")
     layers: int = Field(3, ge=1)
     hidden: int = Field(256, ge=1, description="H, units of one direction")
     recurrent_projection: int = Field(

@@ -21,6 +21,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from program import run
+
 from asr.runtime import cpu_name
 
 EVERY = 100
@@ -55,22 +57,6 @@ class Row:
     perplexity: float | None = None
 
 
-def run(command: list[str]) -> tuple[float, float, float]:
-    """CPU seconds, wall seconds and gigabytes of a program; ends this one, with what it said, if it fails."""
-    with tempfile.TemporaryFile("w+") as said:
-        begin = time.monotonic()
-        # Not through subprocess.run: only wait4 tells what this one child used.
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{said.read()}")
-    kilo = 1 if sys.platform == "darwin" else 1024
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * kilo / 1e9
-
-
 def split(text: Path, folder: Path) -> tuple[Path, Path, int]:
     """Writes the lines to train on and those held out; counts the words of the former."""
     train, held_out, words = folder / "train.txt", folder / "held-out.txt", 0
@@ -86,18 +72,18 @@ def build_ours(train: Path, folder: Path, order: int) -> tuple[Row, Path]:
     model = folder / "lm.safetensors"
     program = [sys.executable, "-c", "from asr.cli.main import main; main()"]
     used = run([*program, "lm", "train", "--text", str(train), "--order", str(order), "--out", str(model)])
-    return Row("asr lm train", *used, model.stat().st_size / 1e6), model
+    return Row("asr lm train", *used[:3], model.stat().st_size / 1e6), model
 
 
 def build_theirs(kenlm: Path, train: Path, folder: Path, order: int) -> list[tuple[Row, Path]]:
     arpa = folder / "lm.arpa"
     settings = ["-o", str(order), "-S", LMPLZ_MEMORY, "-T", str(folder)]
     used = run([str(kenlm / "lmplz"), *settings, "--text", str(train), "--arpa", str(arpa)])
-    rows = [(Row("KenLM lmplz, ARPA", *used, arpa.stat().st_size / 1e6), arpa)]
+    rows = [(Row("KenLM lmplz, ARPA", *used[:3], arpa.stat().st_size / 1e6), arpa)]
     for kind in ("probing", "trie"):
         binary = folder / f"lm.{kind}"
         used = run([str(kenlm / "build_binary"), "-T", str(folder), kind, str(arpa), str(binary)])
-        rows.append((Row(f"  + build_binary {kind}", *used, binary.stat().st_size / 1e6), binary))
+        rows.append((Row(f"  + build_binary {kind}", *used[:3], binary.stat().st_size / 1e6), binary))
     return rows
 
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from program import Used, run
 
 from asr.runtime import cpu_name
 
@@ -64,23 +63,6 @@ def _misheard(words: np.ndarray, generator: np.random.Generator, shares: np.ndar
     return heard
 
 
-def run(command: list[str]) -> tuple[float, float, str]:
-    """Wall seconds, gigabytes and output of a program; ends this one, with what it said, if it fails."""
-    with tempfile.TemporaryFile("w+") as said:
-        begin = time.monotonic()
-        # Not through subprocess.run: only wait4 tells what this one child used.
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        output = said.read()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{output}")
-    kilo = 1 if sys.platform == "darwin" else 1024
-    return wall, usage.ru_maxrss * kilo / 1e9, output
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=100_000)
@@ -100,7 +82,7 @@ def main() -> None:
             "jiwer.wer": [sys.executable, "-c", JIWER_WER, *paths],
             "jiwer.process_words": [sys.executable, "-c", JIWER, *paths],
         }
-        found: dict[str, list[tuple[float, float, str]]] = {what: [] for what in commands}
+        found: dict[str, list[Used]] = {what: [] for what in commands}
         load = os.getloadavg()[0]
         for _ in range(arguments.rounds):
             for what, command in commands.items():
@@ -109,11 +91,11 @@ def main() -> None:
     print(f"{cpu_name()}, {os.cpu_count()} core(s), load average {load:.2f}\n")
     print(f"{'':29} {'seconds':>16} {'GB':>6}  WER %")
     for what, rounds in found.items():
-        seconds = sorted(one[0] for one in rounds)
+        seconds = sorted(one.wall for one in rounds)
         span = f"{statistics.median(seconds):.2f} ({seconds[0]:.2f}–{seconds[-1]:.2f})"
-        output = rounds[0][2]
+        output = rounds[0].output
         rate = output.split("WER %")[1].split()[0] if "WER %" in output else output.strip()
-        print(f"{what:29} {span:>16} {max(one[1] for one in rounds):6.2f}  {rate}")
+        print(f"{what:29} {span:>16} {max(one.peak for one in rounds):6.2f}  {rate}")
     print(f"\nload average after: {os.getloadavg()[0]:.2f}")
 
 

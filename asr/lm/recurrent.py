@@ -1,4 +1,4 @@
-"""An LSTM language model (Mikolov et al. 2010; Zaremba et al. 2014) and its folder on disk.
+"""An LSTM language model (Mikolov et al. 2010; Zaremba et al. 2014), or of any other cell, and its folder on disk.
 
 Every sentence is read on its own, from a state of zeros. The folder holds ``config.yaml`` (the config and how the model
 was trained), ``tokens.txt`` or ``tokens.model``, ``model.safetensors`` and ``SHA256SUMS``; nothing is unpickled.
@@ -18,7 +18,7 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from asr.config import Strict, read_yaml, to_yaml
+from asr.config import Cell, EncoderConfig, Strict, read_yaml, to_yaml
 from asr.errors import AsrError, UsageError
 from asr.files import replacing, sha256, write_text
 from asr.flat_config import parse_flat
@@ -38,7 +38,7 @@ class RecurrentConfig(Strict):
     seed: int = Field(1, ge=0, lt=2**31)
     unit: Literal["piece", "word", "char", "token"] = Field("piece", description="token: those of an acoustic model")
     vocabulary: int = Field(4000, ge=4, description="pieces, or most words")
-    cell: Literal["lstm", "gru"] = "lstm"
+    cell: Cell = Field("lstm", description="as in encoder.cell; a projected one's recurrence is half as wide as H")
     layers: int = Field(1, ge=1)
     hidden: int = Field(512, ge=1, description="H, units of a layer")
     embedding: int = Field(256, ge=16, description="E, width of the embedding, and of the last layer's projection")
@@ -68,8 +68,11 @@ class RecurrentModel(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(vocabulary, config.embedding)
-        self.stack = UnidirectionalStack(config.cell, config.embedding, config.hidden, config.layers, config.dropout)
-        self.projection = nn.Linear(config.hidden, config.embedding)
+        width = EncoderConfig(cell=config.cell, hidden=config.hidden).direction_width
+        self.stack = UnidirectionalStack(
+            config.cell, config.embedding, config.hidden, config.layers, config.dropout, width
+        )
+        self.projection = nn.Linear(width, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.adaptive: nn.AdaptiveLogSoftmaxWithLoss | None = None
         if config.softmax == "adaptive" or (config.softmax == "auto" and vocabulary >= _ADAPTIVE_FROM):

@@ -11,7 +11,7 @@ import pytest
 
 from asr.cli.main import app, run
 from asr.lm.ngram import load_lm
-from tests.tones import Learned, learned
+from tests.tones import Learned
 
 
 def _call(*arguments: object) -> int:
@@ -87,11 +87,6 @@ def test_options_change_what_they_say(text: Path, tmp_path: Path, capsys: pytest
     assert counts("--size", 1, "--held-out", text) == plain
     assert out.stat().st_size < size  # 8 bits
     assert "perplexity of the held-out text" in capsys.readouterr().out
-
-
-@pytest.fixture
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Learned:
-    return learned(tmp_path_factory)
 
 
 def test_a_token_model_is_one_of_the_acoustic_models_tokens(

@@ -6,12 +6,14 @@ import itertools
 import math
 import random
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from asr.config import Cell
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import (
@@ -82,7 +84,7 @@ def _word_units(count: int = len(_WORDS)) -> Units:
 
 
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", get_args(Cell))
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_probabilities_of_all_continuations_sum_to_one(softmax: str, cell: str, layers: int) -> None:
     lm = _lm(_word_units(10), softmax=softmax, cell=cell, layers=layers)
@@ -115,7 +117,7 @@ def test_the_adaptive_softmax_is_torchs() -> None:
 
 
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", get_args(Cell))
 def test_a_score_does_not_depend_on_the_rest_of_the_batch(softmax: str, cell: str) -> None:
     lm = _lm(_word_units(), softmax=softmax, cell=cell)
     sentences = _sentences(40, 60)

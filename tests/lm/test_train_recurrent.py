@@ -7,6 +7,7 @@ import math
 import random
 import signal
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from asr.cli.lm_recurrent import train_lstm
+from asr.config import Cell
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import RecurrentConfig, load_recurrent
@@ -70,7 +72,7 @@ def test_it_learns_what_a_bigram_cannot(tmp_path: Path, unit: str) -> None:
 
 
 @pytest.mark.parametrize("softmax", ["full", "adaptive"])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", get_args(Cell))
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 def test_every_switch_trains(tmp_path: Path, softmax: str, cell: str, precision: str) -> None:
     text = tmp_path / "text"
