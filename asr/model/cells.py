@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from asr.model.scan import Recurrence, normalise, scan
 
 NATIVE: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-# Of the norm over the recurrent products, at the start, as Cooijmans et al. 2017 (section 4) found for theirs. With a gain
-# of 1 a fresh layer is chaotic: rounding errors of the first frames had grown beyond 1e-5 after a hundred.
+# Of the norm over the recurrent products, at the start, as Cooijmans et al. 2017 (section 4) found for theirs. With a
+# gain of 1 a fresh layer is chaotic: rounding errors of the first frames had grown beyond 1e-5 after a hundred.
 _RECURRENT_GAIN = 0.1
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asr.config import Config, EncoderConfig
+from asr.config import Cell, Config, EncoderConfig
 from asr.model.acoustic import AcousticModel
 from asr.model.ctc import ctc_loss
 from tests.tones import tiny_config
