@@ -113,7 +113,7 @@ def probe_memory(trainer: Trainer) -> None:
         (items for group in trainer.groups(0) for items in group),
         key=lambda items: len(items) * max(item.seconds for item in items),
     )
-    config = trainer.config
+    config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
     trainer.model.train()
     try:
@@ -123,7 +123,7 @@ def probe_memory(trainer: Trainer) -> None:
             if batch.items:
                 trainer.losses(batch)[0].sum().backward()
             padded = len(items) * max(item.seconds for item in items)
-            need = (peak_memory_mb() - before) * config.train.batch_seconds / padded
+            need = (peak_memory_mb() - before) * full / padded
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
                 raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
     except (RuntimeError, MemoryError) as error:
