@@ -208,6 +208,25 @@ def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: 
     assert done_before(again.stdout) == list(range(1, 14))
 
 
+@pytest.mark.slow
+def test_an4_over_phones_from_the_corpus_to_words(tree: Path, tmp_path: Path) -> None:
+    corpora = tmp_path / "corpora"
+    corpora.mkdir()
+    for name in ("an4", "cmudict"):
+        (corpora / name).symlink_to(corpus_folder(name))
+    small = ["features.mels=16", "encoder.hidden=8", "encoder.layers=1", "train.epochs=1", "augment.speeds=[1.0]"]
+    done = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert begun(done.stdout) == list(range(1, 10))
+    result = json.loads((tree / "exp/an4/phones-seed2/decode/test/result.json").read_text())
+    assert (result["system"], result["words"], result["seed"]) == ("beam+lexicon+5gram", 773, 2)
+    known = {line.split()[0] for line in (tree / "exp" / "an4" / "lm" / "lexicon.txt").read_text().splitlines()}
+    hypotheses = (tree / "exp/an4/phones-seed2/decode/test/hyp.jsonl").read_text().splitlines()
+    assert {word for line in hypotheses for word in json.loads(line)["text"].split()} <= known
+    again = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
+    assert done_before(again.stdout) == list(range(1, 10))
+
+
 def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
     words, out = tmp_path / "dictionary", tmp_path / "out.txt"
     words.write_text(";;; comment\nZOE  Z OW1 IY0\nABE  EY1 B\nABE(2)  AE1 B\nO'ER  AO1 R\nAT  AE1 T\nABE\n")
