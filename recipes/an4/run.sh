@@ -6,7 +6,7 @@ source "$(dirname "$0")/../stages.sh"
 words=$corpora/cmudict  # a word a line, whatever stands behind it: how English is spelled, letter by letter
 if [ ${#rest[@]} -gt 0 ]; then
     if [ "${rest[0]}" != --words ] || [ ${#rest[@]} -ne 2 ]; then wrong_usage; fi
-    words=${rest[1]}
+    words=$(named "${rest[1]}")
 fi
 data=data/an4 exp=exp/an4/seed$seed lm=$exp/lm/5gram.safetensors text=(--text $data/train.jsonl)
 if [ -e "$words" ]; then text+=(--text $exp/lm/spelled.txt); else echo "note: there is no $words to be spelled" >&2; fi

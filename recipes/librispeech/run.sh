@@ -7,7 +7,7 @@ source "$(dirname "$0")/../stages.sh"
 text=$corpora/public-domain-books.txt
 if [ ${#rest[@]} -gt 0 ]; then
     if [ "${rest[0]}" != --text ] || [ ${#rest[@]} -ne 2 ]; then wrong_usage; fi
-    text=${rest[1]}
+    text=$(named "${rest[1]}")
 fi
 data=data/librispeech exp=exp/librispeech/seed$seed lm=exp/lm/librispeech-4gram.safetensors
 
