@@ -14,9 +14,10 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     rate = "phone error rate" if config.tokens.kind == "phone" else "WER"
     where = trained["gpu"] or f"{trained['cpu']}, {trained['threads']} threads"
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
+    beside = _attention(config)
     return f"""# Speech recogniser {trained["name"]}
 
-A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction,
+A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction,{beside}
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
 one output every {encoder.factor * features.frame_shift:g} ms.
 
@@ -44,6 +45,12 @@ def _chosen(config: Config) -> str:
         config.train.average_over == "best"
     )
     return ", ".join(["the settings, by whoever wrote the config", *by_rule])
+
+
+def _attention(config: Config) -> str:
+    if not config.decoder.weight:
+        return ""
+    return f"\nan attention decoder of {config.decoder.hidden} units with {config.decoder.weight:g} of the loss,"
 
 
 def _averaged(config: Config, epochs: list[int]) -> str:

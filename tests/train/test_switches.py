@@ -50,6 +50,7 @@ SWITCHES = [
     "augment.reverberation_probability=1",
     "augment.coloured_noise_probability=1",
     *(f"augment={{codec_probability: 1, codecs: [{codec}]}}" for codec in get_args(Codec)),
+    "decoder={weight: 0.3, hidden: 9, embedding: 5, attention: 7}",
     "encoder.dropout=0.3",
     "encoder.projection=7",
     "encoder.pyramid=1",
