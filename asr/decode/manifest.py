@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
 from asr.audio import read_utterance
@@ -65,18 +66,21 @@ def log_probs_of(
         ]
         readable = [(utterance, read) for utterance, read in loaded if not isinstance(read, str)]
         if readable:
-            heard = []
+            heard: list[list[Row]] = []
+            waveforms = [read for _, read in readable]
             for one, known in zip(models, by_speaker, strict=True):
                 statistics = (
                     torch.stack([known[speaker_key(utterance)] for utterance, _ in readable]) if known else None
                 )
-                heard.append(one.hear([read for _, read in readable], statistics, device))
+                if encoded:
+                    pairs = one.hear(waveforms, statistics, device)
+                    heard.append([Heard(log_probs.numpy(), said.numpy()) for log_probs, said in pairs])
+                else:
+                    heard.append([log_probs.numpy() for log_probs in one.log_probs(waveforms, statistics, device)])
             for (utterance, _), *each in zip(readable, *heard, strict=True):
-                log_probs, said = each[0]
-                row = torch.stack([one for one, _ in each]).numpy() if others else log_probs.numpy()
-                reason = unfit(row)
-                kept = Heard(row, said.float().numpy()) if encoded else row
-                made.append((utterance, f"{utterance.id}: {reason}" if reason else kept))
+                row: Row = np.stack(each) if others else each[0]
+                reason = unfit(row.log_probs if encoded else row)
+                made.append((utterance, f"{utterance.id}: {reason}" if reason else row))
         yield made
         done += sum(utterance.duration for utterance, _ in loaded)
         report(done)

@@ -35,7 +35,8 @@ class OnePassDecoder:
     sound, none further than ``token_threshold`` below its best one, and no prefix goes on that is more than
     ``beam_threshold`` below the best one or below the best transcript that has ended. ``blank_skip`` has no meaning.
     With the widest options and λ = 1 the candidates are those of an exhaustive search by CTC. What no alignment spells
-    is left out at any λ, so that every candidate has its word times.
+    is left out at any λ, so that every candidate has its word times. Where a lexicon spells the same words in several
+    ways, their scores are summed as if they were logarithms of probabilities, which they are at λ = 1.
 
     Args:
         beam: options, language model, lexicon and hotwords.
@@ -83,6 +84,8 @@ class OnePassDecoder:
     @torch.inference_mode()
     def decode(self, heard: Heard) -> list[Candidate]:
         """Decodes one utterance; see `decode_batch`."""
+        if not isinstance(heard, Heard):
+            raise ValueError(f"a joint search needs log-probs and what the encoder says, this is a {type(heard)}")
         log_probs, encoded = heard
         tokens, blank = len(self.beam.tokenizer.symbols), self.beam.blank
         probabilities, _ = check_log_probs(log_probs, blank)

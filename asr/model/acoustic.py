@@ -56,29 +56,38 @@ class AcousticModel(nn.Module):
         """CTC's log-probs of what the encoder says, float32. Shape (N, S, C) → (N, S, V)."""
         return self.head(encoded).float().log_softmax(dim=2)
 
+    @torch.inference_mode()
     def log_probs(
         self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
     ) -> list[Tensor]:
-        """Log-probs of each waveform, shape (S, V) each, on the CPU; arguments as `hear`."""
-        return [log_probs for log_probs, _ in self.hear(waveforms, statistics, device)]
-
-    @torch.inference_mode()
-    def hear(
-        self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
-    ) -> list[tuple[Tensor, Tensor]]:
-        """CTC's log-probs of each waveform, shape (S, V), and what the encoder says, shape (S, C), on the CPU.
+        """Log-probs of each waveform, shape (S, V) each, on the CPU.
 
         Args:
             waveforms: float32, shape (samples,) each, at the model's rate; each long enough for one frame.
             statistics: shape (N, 2, F), for a model with per-speaker normalisation.
             device: where the model lies.
         """
+        encoded, lengths = self._encode(waveforms, statistics, device)
+        return [row[:length].cpu() for row, length in zip(self.ctc(encoded), lengths.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def hear(
+        self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
+    ) -> list[tuple[Tensor, Tensor]]:
+        """As `log_probs`, each with what the encoder says, shape (S, C), for an attention decoder to look at."""
+        encoded, lengths = self._encode(waveforms, statistics, device)
+        rows = zip(self.ctc(encoded), encoded, lengths.tolist(), strict=True)
+        return [(row[:length].cpu(), said[:length].cpu()) for row, said, length in rows]
+
+    def _encode(
+        self, waveforms: list[Tensor], statistics: Tensor | None, device: torch.device | str
+    ) -> tuple[Tensor, Tensor]:
+        """What the encoder says of waveforms, shape (N, S, C), and lengths, shape (N,)."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
         padded = nn.utils.rnn.pad_sequence(waveforms, batch_first=True).to(device)  # (N, L)
         features, frames = self.features(padded, lengths, statistics)  # (N, T, F)
-        encoded, lengths = self.encoder(features, frames)  # (N, S, C)
-        pairs = zip(self.ctc(encoded), encoded, lengths.tolist(), strict=True)
-        return [(row[:length].cpu(), said[:length].cpu()) for row, said, length in pairs]
+        encoded: tuple[Tensor, Tensor] = self.encoder(features, frames)
+        return encoded
 
     def output_length(self, samples: int) -> int:
         """S, exactly, for a waveform of so many samples."""

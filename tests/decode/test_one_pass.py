@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import torch
 from asr.config import DecoderConfig
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.hypothesis import Heard
-from asr.decode.lexicon import Lexicon, from_words
+from asr.decode.lexicon import Lexicon, from_words, read_lexicon
 from asr.decode.one_pass import OnePassDecoder
 from asr.decode.tune_one_pass import spelled_scores
 from asr.errors import UsageError
+from asr.files import write_text
 from asr.lm.ngram import NgramModel
 from asr.model.attention_decoder import AttentionDecoder
 from asr.tokens import Tokenizer
@@ -24,6 +26,8 @@ from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
 
 LETTERS = tokenizer("char", ["<space>", "a", "b"])
 WORDS = tokenizer("word", ["do", "re", "mi"])
+PIECES = tokenizer("unigram", ["▁a", "▁b", "b"])
+PHONES = tokenizer("phone", ["AH", "B", "T"])
 FRAMES, WIDTH = 5, 6
 WIDEST = BeamOptions(
     beam=5000, token_limit=9, token_threshold=math.inf, beam_threshold=math.inf, nbest=5000, word_bonus=0.7
@@ -81,10 +85,13 @@ def test_the_widest_beam_finds_every_transcript_with_its_score(weight: float) ->
         assert tuple(found[0].tokens) == max(prefixes(heard.log_probs, 0).items(), key=lambda pair: pair[1])[0]
 
 
-@pytest.mark.parametrize("tokens", [LETTERS, WORDS], ids=["letters", "words"])
-def test_the_language_model_counts_as_in_the_search_frame_by_frame(tokens: Tokenizer) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [(LETTERS, ["a", "ab", "b"]), (WORDS, ["do", "mi"]), (PIECES, ["a", "ab", "bb"])],
+    ids=["letters", "words", "pieces"],
+)
+def test_the_language_model_counts_as_in_the_search_frame_by_frame(tokens: Tokenizer, words: list[str]) -> None:
     heard = _heard(seed=4)
-    words = ["a", "ab", "b"] if tokens is LETTERS else ["do", "mi"]
     lm = random_lm("word", words, order=2, seed=5)
     hot = [(words[1], 1.5)]
     decoder = _decoder(0.4, tokens, lm=lm, hotwords=hot)
@@ -123,6 +130,27 @@ def test_with_a_lexicon_nothing_but_its_words_comes_out_each_with_its_best_score
     assert {text: one.total for text, one in by_words.items()} == pytest.approx(expected, abs=1e-4)
 
 
+def test_phones_become_the_words_of_their_lexicon_with_a_token_model_of_phones(tmp_path: Path) -> None:
+    heard = _heard(seed=12)
+    write_text(tmp_path / "lexicon.txt", "but B AH T\nah AH\nab AH B\nub AH B\n")
+    lexicon = read_lexicon(tmp_path / "lexicon.txt")
+    lm = random_lm("token", PHONES.symbols[1:], order=2, seed=6)
+    decoder = _decoder(0.3, PHONES, lexicon=lexicon, lm=lm)
+    joint = _joint(decoder, heard)
+    spellings = {"but": (2, 1, 3), "ah": (1,), "ab": (1, 2), "ub": (1, 2)}
+    expected: dict[str, float] = {}
+    for size in range(FRAMES + 1):
+        for spoken in itertools.product(spellings, repeat=size):
+            spelled = tuple(token for word in spoken for token in spellings[word])
+            if spelled in joint:  # else the frames are too few
+                lm_score = sum(lm.score([PHONES.symbols[token] for token in spelled]))
+                expected[" ".join(spoken)] = joint[spelled] + 0.5 * lm_score + 0.7 * size
+    found = decoder.decode(heard)
+    assert {one.text: one.total for one in found} == pytest.approx(expected, abs=1e-4)
+    for one in found:
+        assert one.tokens == [token for word in one.words for token in spellings[word]]
+
+
 def test_a_narrow_beam_keeps_what_it_promises() -> None:
     heard = _heard(seed=7, frames=12)
     options = BeamOptions(beam=3, nbest=3, token_limit=2, token_threshold=4.0, beam_threshold=6.0)
@@ -156,6 +184,7 @@ def test_what_does_not_fit_is_refused() -> None:
     decoder, heard = _decoder(0.5), _heard(seed=1)
     spoiled: list[tuple[Callable[[], object], str]] = [
         (lambda: decoder.decode(Heard(heard.log_probs[:3], heard.encoded)), "do not fit each other"),
+        (lambda: decoder.decode(heard.log_probs), "needs log-probs and what the encoder says"),  # type: ignore[arg-type]
         (lambda: decoder.decode(_heard(seed=1, tokens=5)), "a model of 4 tokens"),
         (lambda: decoder.decode(Heard(np.exp(heard.log_probs), heard.encoded)), "must be finite or -inf and at most 0"),
     ]
