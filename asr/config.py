@@ -196,7 +196,7 @@ class DecoderConfig(Strict):
     weight: float = Field(0.0, ge=0, lt=1, description="of its loss in training, taken off CTC's; 0: there is none")
     hidden: int = Field(256, ge=1, description="units of its LSTM")
     embedding: int = Field(128, ge=1, description="width of a token's embedding")
-    attention: int = Field(128, ge=1, description="width in which its state is compared with frames")
+    attention: int = Field(128, ge=1, description="width in which frames are compared with its state, and seen")
     dropout: float = Field(0.2, ge=0, lt=1, description="behind the embedding and before the softmax")
 
 

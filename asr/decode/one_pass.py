@@ -165,7 +165,7 @@ class _Speller:
         self._read(np.array([EDGE]))
 
     def _read(self, tokens: np.ndarray) -> None:
-        inputs = torch.from_numpy(tokens).to(self._memory.encoded.device)
+        inputs = torch.from_numpy(tokens).to(self._memory.values.device)
         following, self._state = self._network.step(self._memory, self._state, inputs)
         self._following = following.double().cpu().numpy()  # (B, V)
 
@@ -182,7 +182,7 @@ class _Speller:
     def extend(self, parents: np.ndarray, tokens: np.ndarray) -> None:
         """As `_Sound.extend`."""
         self._totals = self._totals[parents] + self._following[parents, tokens]
-        self._state = self._state.select(torch.from_numpy(parents).to(self._memory.encoded.device))
+        self._state = self._state.select(torch.from_numpy(parents).to(self._memory.values.device))
         self._read(tokens)
 
 
