@@ -33,7 +33,7 @@ class OnePassDecoder:
     The options are those of the search frame by frame, with prefixes of equal length compared instead of prefixes at
     the same frame: ``beam`` prefixes go on from token to token, each tries the ``token_limit`` best tokens by the
     sound, none further than ``token_threshold`` below its best one, and no prefix goes on that is more than
-    ``beam_threshold`` below the best one or below the best transcript that has ended. ``blank_skip`` has no meaning.
+    ``beam_threshold`` below the best one or below the best transcript that has ended. ``blank_skip`` is not for it.
     With the widest options and λ = 1 the candidates are those of an exhaustive search by CTC. What no alignment spells
     is left out at any λ, so that every candidate has its word times. Where a lexicon spells the same words in several
     ways, their scores are summed as if they were logarithms of probabilities, which they are at λ = 1.

@@ -142,6 +142,11 @@ class Search:
             return decoder
         if weight == 1:
             return decoder
+        if self.settings.blank_skip < 1:
+            raise UsageError(
+                "--blank-skip passes over frames, and a search with an attention decoder goes by tokens: leave it out, "
+                "or search by CTC alone with --ctc-weight 1"
+            )
         self.settings = self.settings.changed(ctc_weight=CTC_WEIGHT if weight is None else weight)
         return OnePassDecoder(decoder, network, CTC_WEIGHT if weight is None else weight)
 
