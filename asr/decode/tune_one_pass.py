@@ -55,6 +55,8 @@ class _Pool:
         ctc = joint_scores(heard.log_probs[None], transcripts).tolist()
         spelled = spelled_scores(decoder, heard, transcripts).tolist()
         for one, by_ctc, by_attention in zip(fresh, ctc, spelled, strict=True):
+            if not np.isfinite(by_ctc):  # forced by a lexicon
+                continue
             words = float(len(one.words))
             rest = one.total - one.acoustic - searched.lm_weight * one.lm - searched.word_bonus * words
             self.parts.append((by_ctc, by_attention, one.lm, words, rest))
@@ -78,6 +80,8 @@ def _best_weights(pools: Sequence[_Pool], grid: np.ndarray) -> tuple[float, floa
     factors = np.stack([share, 1 - share, weight, bonus, np.ones(len(grid))], axis=1)  # (G, 5)
     errors = np.zeros(len(grid), np.int64)
     for pool in pools:
+        if not pool.parts:
+            continue
         chosen = (factors @ np.array(pool.parts).T).argmax(axis=1)  # (G,)
         errors += np.array(pool.errors)[chosen]
     best: list[float] = grid[errors.argmin()].round(4).tolist()

@@ -9,6 +9,7 @@ import torch
 from asr.config import DecoderConfig
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.decode.hypothesis import Heard
+from asr.decode.lexicon import from_words
 from asr.decode.one_pass import OnePassDecoder
 from asr.decode.tune import Trial
 from asr.decode.tune_one_pass import BEAMS, _Pool, tune_one_pass
@@ -57,6 +58,16 @@ def test_it_finds_settings_that_make_as_few_errors_as_it_says(decoder: OnePassDe
     assert told[0].errors > 0
     assert best.errors <= min(one.errors for one in told if one.options.beam == best.options.beam) < told[0].errors
     assert best.errors == _errors(decoder, best, references)
+
+
+def test_an_utterance_of_which_nothing_can_be_found_does_not_stop_it(decoder: OnePassDecoder) -> None:
+    silent = np.full((4, 5), -np.inf)
+    silent[:, 1] = 0.0  # "do", which the lexicon lacks, and not even a blank
+    beam = BeamDecoder(WORDS, 0, BeamOptions(), lexicon=from_words(["re", "mi"], WORDS))
+    heard = [Heard(silent, np.zeros((4, WIDTH), np.float32)), *HEARD]
+    best = tune_one_pass(heard, ["re"] * len(heard), OnePassDecoder(beam, decoder.network), (0.3, 0.6), (0.5,))
+    assert best.words == len(heard)
+    assert best.errors > 0
 
 
 def test_a_share_that_is_given_stays(decoder: OnePassDecoder) -> None:
