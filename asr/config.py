@@ -212,6 +212,16 @@ class EncoderConfig(Strict):
         return [False, *(width == before for width, before in zip(widths[1:], read, strict=False))]
 
 
+class DecoderConfig(Strict):
+    """An attention decoder beside CTC, over the same encoder; see `asr.model.attention_decoder`."""
+
+    weight: float = Field(0.0, ge=0, lt=1, description="of its loss in training, taken off CTC's; 0: there is none")
+    hidden: int = Field(256, ge=1, description="units of its LSTM")
+    embedding: int = Field(128, ge=1, description="width of a token's embedding")
+    attention: int = Field(128, ge=1, description="width in which frames are compared with its state, and seen")
+    dropout: float = Field(0.2, ge=0, lt=1, description="behind the embedding and before the softmax")
+
+
 Codec = Literal["telephone", "mu-law", "a-law", "gsm", "mp3", "opus"]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest, drawn uniformly
 
@@ -321,6 +331,7 @@ class Config(Strict):
     features: FeatureConfig = FeatureConfig()
     tokens: TokenConfig = TokenConfig()
     encoder: EncoderConfig = EncoderConfig()
+    decoder: DecoderConfig = DecoderConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _PHONES = (
     "note: a model of phones, so phones are what is written; words come of --lexicon (asr lexicon makes one) and --lm"
 )
+_CTC_ALONE = (
+    "note: by CTC alone; the attention decoder of a model takes part in a search with that model (--ctc-weight, --lm, "
+    "--beam …)"
+)
 _DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 _THREADS = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.")
 
@@ -37,6 +41,9 @@ def decode(
     beam: int | None = typer.Option(None, "--beam", min=1, help="Prefixes kept; tuned, else 16."),
     lm_weight: float | None = typer.Option(None, "--lm-weight", help="Alpha; tuned, else 0.5."),
     word_bonus: float | None = typer.Option(None, "--word-bonus", help="Beta, nats a word; tuned, else 0."),
+    ctc_weight: float | None = typer.Option(
+        None, "--ctc-weight", help="CTC's share beside an attention decoder, 0 to 1; tuned, else 0.5; 1: CTC alone."
+    ),
     blank_skip: float | None = typer.Option(None, "--blank-skip", help="Pass over frames so surely blank; 1: none."),
     tune: bool = typer.Option(False, "--tune", help="Find weights and beam on this manifest, a dev set; store them."),
     audio: str | None = typer.Option(None, "--audio", help="What the recordings went through, for the receipt."),
@@ -56,6 +63,7 @@ def decode(
         "beam": beam,
         "lm_weight": lm_weight,
         "word_bonus": word_bonus,
+        "ctc_weight": ctc_weight,
         "blank_skip": blank_skip,
     }
     given: dict[str, Any] = {name: path.as_posix() for name, path in files.items() if path is not None}
@@ -80,7 +88,10 @@ def decode(
         one.model.to(where)
     recogniser, count = recognisers[0], len(recognisers)
     cores = threads or available_threads()
+    attentive = any(one.model.decoder is not None for one in recognisers)
     if tune:
+        if lm is None and (count > 1 or not attentive or ctc_weight == 1):
+            raise UsageError("--tune weighs a language model against the sound: say which with --lm")
         with progress("log-probs", "seconds of audio") as report:
             failed = tune_to_folder(recognisers, _fresh(given), models, manifest, where, cores, report, print)
         print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
@@ -96,6 +107,8 @@ def decode(
         _note_untuned(settings, given, count)
     else:
         system = greedy_system(recogniser, count)
+    if attentive and not system.encoded and ctc_weight != 1:
+        print(_CTC_ALONE, file=sys.stderr)
     with progress("decoding", "seconds of audio") as report:
         failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
@@ -121,8 +134,6 @@ def _check(given: dict[str, Any], tune: bool) -> None:
             raise UsageError(f"{reason}: say which with --lm")
     if "closed" in given and "lexicon" in given:
         raise UsageError("--closed-vocabulary and --lexicon are two ways to say which words there are: give one")
-    if tune and "lm" not in given:
-        raise UsageError("--tune weighs a language model against the sound: say which with --lm")
     for name in ("beam", "lm_weight", "word_bonus"):
         if tune and name in given:
             raise UsageError(f"--tune looks for it itself: leave out --{name.replace('_', '-')}")

@@ -36,6 +36,8 @@ def transcribe_audio(
         print(
             "note: a model of phones, so phones are what is printed; asr decode --lexicon writes words", file=sys.stderr
         )
+    if recogniser.model.decoder is not None:
+        print("note: by CTC alone; a model's attention decoder takes part in asr decode", file=sys.stderr)
     # A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON.
     escape = sys.stdout.encoding.lower() != "utf-8"
     failed = 0

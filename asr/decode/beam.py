@@ -148,10 +148,10 @@ class BeamDecoder:
         if not 0 <= blank < len(symbols):
             raise ValueError(f"the blank must be one of the {len(symbols)} tokens, this is {blank}")
         self.tokenizer, self.blank, self.options, self.lexicon = tokenizer, blank, options, lexicon
-        self._lm_start = 0 if lm is None else lm.begin
-        self._space = NONE
+        self.lm_start = 0 if lm is None else lm.begin
+        self.space = NONE
         if lexicon is not None and tokenizer.kind == "char" and SPACE in symbols:
-            self._space = symbols.index(SPACE)
+            self.space = symbols.index(SPACE)
 
         characters = character_numbers(tokenizer, blank)
         phrases = parse_hotwords(hotwords)
@@ -159,7 +159,7 @@ class BeamDecoder:
         if lexicon is not None:
             labels = {word: label for label, word in enumerate(lexicon.words)}
             hot = word_automaton(phrases, labels, "the lexicon's words")
-            trie = lexicon_trie(lexicon, symbols, blank, self._space, lm)
+            trie = lexicon_trie(lexicon, symbols, blank, self.space, lm)
         else:
             trie = vocabulary_trie(characters, lm if not tokenizer.token_words else None)
             if by_word:
@@ -180,16 +180,16 @@ class BeamDecoder:
         units = units_of(
             tokenizer, blank, characters, token_ids(symbols, blank, lm) if lm is not None and each_token else None
         )
-        self._fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, tables_of(lm))
-        self._homophones = int(np.diff(trie.first_word).max()) if lexicon is not None else 1
+        self.fusion = Fusion(_settings(options, self._modes, hot, len(symbols)), units, trie, hot, tables_of(lm))
+        self.homophones = int(np.diff(trie.first_word).max()) if lexicon is not None else 1
         self._spare: list[tuple[Work, Closed]] = []  # arrays that no thread is working in
 
     def with_options(self, options: BeamOptions) -> BeamDecoder:
         """The same decoder with other options; what it was made ready with is shared."""
         other = copy.copy(self)
         other.options, other._spare = options, []
-        settings = _settings(options, self._modes, self._fusion.hot, len(self.tokenizer.symbols))
-        other._fusion = self._fusion._replace(settings=settings)
+        settings = _settings(options, self._modes, self.fusion.hot, len(self.tokenizer.symbols))
+        other.fusion = self.fusion._replace(settings=settings)
         return other
 
     def decode(self, log_probs: np.ndarray) -> list[Candidate]:
@@ -245,27 +245,27 @@ class BeamDecoder:
         lengths = [len(one) for one in log_probs]
         firsts = [0, *itertools.accumulate(lengths)]
         bounds = np.array(firsts)
-        ends = self.options.beam * self._homophones  # prefixes that can end with the utterance
+        ends = self.options.beam * self.homophones  # prefixes that can end with the utterance
         most = ends if self.lexicon is not None else min(self.options.nbest, ends)  # a lexicon's are summed by words
         found = new_found(len(log_probs), most, len(rows), words=not self._sound_alone)
         if self._sound_alone:
             self._search_sounds(probabilities, sums, bounds, found)
         else:
             self._search(np.ascontiguousarray(rows, np.float64), bounds, max(lengths), found)
-        return [self._candidates(found, one, firsts[one], lengths[one]) for one in range(len(log_probs))]
+        return [self.candidates_of(found, one, firsts[one], lengths[one]) for one in range(len(log_probs))]
 
     def _search(self, rows: np.ndarray, bounds: np.ndarray, longest: int, found: Found) -> None:
         """Fills ``found`` by the general search; ``longest``: frames of an utterance."""
-        beam, ends = self.options.beam, self.options.beam * self._homophones
+        beam, ends = self.options.beam, self.options.beam * self.homophones
         try:
             work, closed = self._spare.pop()
         except IndexError:
             work = new_work(beam, rows.shape[1], min(longest * beam, _ROOM) + beam + 1)
             closed = new_closed(ends)
-        rank = float(self._fusion.hot.credit[self._fusion.settings.hot_start])
+        rank = float(self.fusion.hot.credit[self.fusion.settings.hot_start])
         done = 0
         while True:
-            done = search(rows, bounds, done, work, self._fusion, self._space, self._lm_start, rank, closed, found)
+            done = search(rows, bounds, done, work, self.fusion, self.space, self.lm_start, rank, closed, found)
             if done == len(bounds) - 1:
                 break
             work = with_more_nodes(work)
@@ -280,7 +280,7 @@ class BeamDecoder:
             bounds,
             self.blank,
             options.beam,
-            self._fusion.settings.token_limit,
+            self.fusion.settings.token_limit,
             math.exp(-options.token_threshold),
             math.exp(-options.beam_threshold),
             options.blank_skip if options.blank_skip < 1 else math.inf,
@@ -292,12 +292,10 @@ class BeamDecoder:
         """Whether `search_plain` can do it."""
         options = self.options
         return (
-            self._fusion.settings.plain
-            and options.beam_threshold <= MOST_THRESHOLD
-            and options.blank_skip >= LEAST_SKIP
+            self.fusion.settings.plain and options.beam_threshold <= MOST_THRESHOLD and options.blank_skip >= LEAST_SKIP
         )
 
-    def _candidates(self, found: Found, utterance: int, first: int, frames: int) -> list[Candidate]:
+    def candidates_of(self, found: Found, utterance: int, first: int, frames: int) -> list[Candidate]:
         """The prefixes of one utterance, ranked; with a lexicon, those of equal words summed."""
         values, sizes = found.values[utterance].tolist(), found.sizes[utterance].tolist()
         begins = [found.values.shape[1] * first + place * frames for place in range(found.counts[utterance])]
@@ -332,7 +330,7 @@ class BeamDecoder:
         """The positions of each word's tokens."""
         groups: list[list[int]] = [[]]
         for position, (token, label) in enumerate(zip(ids, labels, strict=True)):
-            if token != self._space:
+            if token != self.space:
                 groups[-1].append(position)
             if label != NONE:
                 groups.append([])

@@ -26,8 +26,8 @@ from asr.decode.work import CLOSED, ENTRIES, MASS, SIDE
 
 
 @inlined
-def close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
-    """Closes every entry that can end here; if none can, the best one at its last whole word."""
+def close_ends(work, fusion, space, closed):  # type: ignore[no-untyped-def]
+    """Closes every entry that can end here; returns the best of all entries."""
     settings, trie = fusion.settings, fusion.trie
     counts, ints, floats, entries = work.counts, work.ints, work.floats, work.entries
     masses = work.masses[counts[SIDE]]
@@ -58,16 +58,24 @@ def close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
             closed.nodes[count], closed.labels[count] = node, label
             closed.values[count, 0], closed.values[count, 1], closed.values[count, 2] = acoustic, lm, acoustic + score
             count += 1
-    if count == 0:
-        node = np.int64(entries[chosen])
+    counts[CLOSED] = count
+    return chosen
+
+
+@inlined
+def close_all(work, fusion, space, closed):  # type: ignore[no-untyped-def]
+    """Closes every entry that can end here; if none can, the best one at its last whole word."""
+    chosen = close_ends(work, fusion, space, closed)
+    counts, ints, floats = work.counts, work.ints, work.floats
+    if counts[CLOSED] == 0:
+        node = np.int64(work.entries[chosen])
         while ints[node, PARENT] != NONE and ints[node, LABEL] == NONE:
             node = np.int64(ints[node, PARENT])
-        acoustic = masses[chosen, MASS]
+        acoustic = work.masses[counts[SIDE], chosen, MASS]
         score, lm = close_sentence(fusion, floats[node, SCORE], floats[node, LM], np.int64(ints[node, STATE]))
         closed.nodes[0], closed.labels[0] = node, NONE
         closed.values[0, 0], closed.values[0, 1], closed.values[0, 2] = acoustic, lm, acoustic + score
-        count = 1
-    counts[CLOSED] = count
+        counts[CLOSED] = 1
 
 
 @kernel

@@ -19,7 +19,7 @@ import torch
 
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.greedy import best_path, greedy
-from asr.decode.hypothesis import Decoder, Hypothesis
+from asr.decode.hypothesis import Decoder, Heard, Hypothesis
 from asr.errors import UsageError
 from asr.model.acoustic import AcousticModel, Recogniser, load_model
 from asr.model.ctc import ctc_loss
@@ -72,15 +72,17 @@ def networks(recognisers: Sequence[Recogniser]) -> list[AcousticModel]:
     return [one.model for one in sorted(recognisers, key=lambda one: one.sha256)]
 
 
-def mean_frames(rows: np.ndarray) -> np.ndarray:
+def mean_frames(rows: np.ndarray | Heard) -> np.ndarray:
     """What can be shown of several models frame by frame: the mean of their probabilities.
 
     Args:
-        rows: log-probs, shape (M, S, V) of M models, or (S, V) of one, which is returned as it is.
+        rows: log-probs, shape (M, S, V) of M models, or (S, V) of one, which are returned as they are; also as `Heard`.
 
     Returns:
         Shape (S, V), in the type of ``rows``.
     """
+    if isinstance(rows, Heard):
+        return rows.log_probs
     if rows.ndim == 2:
         return rows
     mean = np.logaddexp.reduce(rows.astype(np.float64), axis=0) - math.log(len(rows))

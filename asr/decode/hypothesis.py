@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -41,11 +41,25 @@ class Hypothesis:
     score: float
 
 
+class Heard(NamedTuple):
+    """What a model with an attention decoder makes of an utterance.
+
+    Attributes:
+        log_probs: of CTC, shape (S, V).
+        encoded: what the encoder says, float32, shape (S, C).
+    """
+
+    log_probs: np.ndarray
+    encoded: np.ndarray
+
+
 _LEAST_TOTAL, _MOST_TOTAL = 0.99, 1.01  # of a row's probabilities, which may have been rounded to half precision
 _ROUNDING = 1e-3  # [nats] a log-probability of 1 may be above 0
 
-# Log-probs of some utterances, shape (S, V) each → a hypothesis of each.
-Decoder: TypeAlias = Callable[[Sequence[np.ndarray]], list[Hypothesis]]
+# What was made of some utterances → a hypothesis of each. Log-probs of shape (S, V); of several models (M, S, V), see
+# `asr.decode.ensemble`; or `Heard`, see `asr.decode.one_pass`.
+Row: TypeAlias = Any
+Decoder: TypeAlias = Callable[[Sequence[Row]], list[Hypothesis]]
 
 
 def unfit(log_probs: np.ndarray) -> str | None:

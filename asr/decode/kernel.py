@@ -66,7 +66,7 @@ _LOST = 40.0  # e^-40 beside 1 is below what float64 resolves
 
 
 @kernel
-def _add(a, b):  # type: ignore[no-untyped-def]
+def add(a, b):  # type: ignore[no-untyped-def]
     """ln(e^a + e^b)."""
     if a < b:
         a, b = b, a
@@ -155,7 +155,7 @@ def _in_beam(ints, entries, child, following, entry, token, label):  # type: ign
 
 
 @inlined
-def _push(work, beam, count, serial, key, mass, entry, token, label, to):  # type: ignore[no-untyped-def]
+def push(work, beam, count, serial, key, mass, entry, token, label, to):  # type: ignore[no-untyped-def]
     """Adds a candidate; ``to``: score, rank, LM, state, lex, hot."""
     place = work.order[count]
     work.keys[place], work.serial[place] = key, serial
@@ -167,7 +167,7 @@ def _push(work, beam, count, serial, key, mass, entry, token, label, to):  # typ
 
 
 @kernel
-def _node(ints, floats, counts, parent, made, scored):  # type: ignore[no-untyped-def]
+def node_of(ints, floats, counts, parent, made, scored):  # type: ignore[no-untyped-def]
     """The node of a candidate: the one it had before, or a new one."""
     node = ints[parent, CHILD]
     while node != NONE:
@@ -213,8 +213,8 @@ def _stay(row, blank, space, size, ints, floats, entries, masses, fresh, keys, c
                 following[entry] = child[shorter]
                 child[shorter] = entry
                 column = BLANK_MASS if ints[parent, TOKEN] == token else MASS
-                token_mass = _add(token_mass, masses[shorter, column] + row[token])
-        mass = _add(blank_mass, token_mass)
+                token_mass = add(token_mass, masses[shorter, column] + row[token])
+        mass = add(blank_mass, token_mass)
         fresh[entry, BLANK_MASS], fresh[entry, TOKEN_MASS], fresh[entry, MASS] = blank_mass, token_mass, mass
         keys[entry] = mass + floats[node, RANK]
         best = max(best, keys[entry])
@@ -248,7 +248,7 @@ def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys
             ints[entries[one], SLOT] = one
         else:
             parent = entries[made[one - beam, ENTRY]]
-            made[one - beam, ENTRY] = _node(ints, floats, counts, parent, made[one - beam], scored[one - beam])
+            made[one - beam, ENTRY] = node_of(ints, floats, counts, parent, made[one - beam], scored[one - beam])
     hole = 0
     for place in range(several):
         one = picked[place] - beam
@@ -347,7 +347,7 @@ def _carry(log_probs, work, fusion, space):  # type: ignore[no-untyped-def]
                     key = mass + to[1]
                     if key <= bar or _in_beam(ints, entries, work.child, work.next, entry, token, label):
                         continue
-                    _push(work, beam, count, serial, key, mass, entry, token, label, to)
+                    push(work, beam, count, serial, key, mass, entry, token, label, to)
                     count, serial = count + 1, serial + 1
                     best = max(best, key)
                     if count == room:

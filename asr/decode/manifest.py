@@ -9,7 +9,7 @@ import torch
 
 from asr.audio import read_utterance
 from asr.cmvn import speaker_key, speaker_statistics
-from asr.decode.hypothesis import Decoder, Hypothesis, unfit
+from asr.decode.hypothesis import Decoder, Heard, Hypothesis, Row, unfit
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.manifest import Utterance
@@ -34,7 +34,8 @@ def log_probs_of(
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
     others: Sequence[AcousticModel] = (),
-) -> Iterator[list[tuple[Utterance, np.ndarray | str]]]:
+    encoded: bool = False,
+) -> Iterator[list[tuple[Utterance, Row | str]]]:
     """What the model makes of each utterance, in float32, in batches by length.
 
     Args:
@@ -44,10 +45,11 @@ def log_probs_of(
         report: told after each batch how many seconds of audio are done.
         batch_seconds: most padded audio at once [s].
         others: further models that hear the same; see `asr.decode.ensemble`.
+        encoded: whether what the encoder says is wanted, too; not with others.
 
     Yields:
-        The utterances of a batch, each with its log-probs, shape (S, V), or (M, S, V) of M models if there are others;
-        or with the reason why there are none.
+        The utterances of a batch, each with its log-probs, shape (S, V), or (M, S, V) of M models if there are others,
+        or as `Heard` if ``encoded``; or with the reason why there are none.
     """
     models = [model, *others]
     by_speaker = [
@@ -59,20 +61,25 @@ def log_probs_of(
         return [(utterances[index], _read(utterances[index], model)) for index in batch]
 
     for loaded in prefetch(load, by_length([one.duration for one in utterances], batch_seconds)):
-        made: list[tuple[Utterance, np.ndarray | str]] = [
+        made: list[tuple[Utterance, Row | str]] = [
             (utterance, read) for utterance, read in loaded if isinstance(read, str)
         ]
         readable = [(utterance, read) for utterance, read in loaded if not isinstance(read, str)]
         if readable:
-            heard = []
+            heard: list[list[Row]] = []
+            waveforms = [read for _, read in readable]
             for one, known in zip(models, by_speaker, strict=True):
                 statistics = (
                     torch.stack([known[speaker_key(utterance)] for utterance, _ in readable]) if known else None
                 )
-                heard.append(one.log_probs([read for _, read in readable], statistics, device))
+                if encoded:
+                    pairs = one.hear(waveforms, statistics, device)
+                    heard.append([Heard(log_probs.numpy(), said.numpy()) for log_probs, said in pairs])
+                else:
+                    heard.append([log_probs.numpy() for log_probs in one.log_probs(waveforms, statistics, device)])
             for (utterance, _), *each in zip(readable, *heard, strict=True):
-                row = torch.stack(each).numpy() if others else each[0].numpy()
-                reason = unfit(row)
+                row: Row = np.stack(each) if others else each[0]
+                reason = unfit(row.log_probs if encoded else row)
                 made.append((utterance, f"{utterance.id}: {reason}" if reason else row))
         yield made
         done += sum(utterance.duration for utterance, _ in loaded)
@@ -86,8 +93,9 @@ def decode_manifest(
     device: torch.device,
     report: Callable[[float], None] = lambda seconds: None,
     batch_seconds: float = 120.0,
-    keep: Callable[[str, np.ndarray], None] = lambda name, log_probs: None,
+    keep: Callable[[str, Row], None] = lambda name, log_probs: None,
     others: Sequence[AcousticModel] = (),
+    encoded: bool = False,
 ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Decodes with a model and a decoder; ``keep`` is shown the log-probs of each id, the rest is as in `log_probs_of`.
 
@@ -96,7 +104,7 @@ def decode_manifest(
     """
     hypotheses: dict[str, Hypothesis] = {}
     failed: dict[str, str] = {}
-    for made in log_probs_of(utterances, model, device, report, batch_seconds, others):
+    for made in log_probs_of(utterances, model, device, report, batch_seconds, others, encoded):
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
         rows = [(utterance.id, row) for utterance, row in made if not isinstance(row, str)]
         for name, row in rows:

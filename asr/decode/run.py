@@ -11,12 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
 import torch
 
 from asr.decode.ensemble import mean_frames, networks
-from asr.decode.hypothesis import Hypothesis
+from asr.decode.hypothesis import Hypothesis, Row
 from asr.decode.manifest import decode_manifest
 from asr.decode.posteriors import Sparse, sparse, write_posteriors
 from asr.decode.system import System
@@ -87,8 +86,8 @@ def decode_to_folder(
     total = sum(one.duration for one in utterances)
     kept: dict[str, Sparse] = {}
 
-    def keep(name: str, log_probs: np.ndarray) -> None:
-        kept[name] = sparse(mean_frames(log_probs))
+    def keep(name: str, row: Row) -> None:
+        kept[name] = sparse(mean_frames(row))
 
     model, *others = networks(recognisers)
     begin = time.monotonic()
@@ -100,6 +99,7 @@ def decode_to_folder(
         lambda done: report(round(done), round(total)),
         keep=keep,
         others=others,
+        encoded=system.encoded,
     )
     took = time.monotonic() - begin
     lines = hypothesis_lines(utterances, hypotheses, failed)

@@ -41,6 +41,9 @@ class SearchSettings(Strict):
     blank_skip: float = BeamOptions.blank_skip
     lm_weight: float = BeamOptions.lm_weight
     word_bonus: float = BeamOptions.word_bonus
+    ctc_weight: float | None = Field(
+        None, ge=0, le=1, description="CTC's share beside an attention decoder; 1, or no such decoder: CTC alone"
+    )
     unknown_penalty: float = BeamOptions.unknown_penalty
     rescore: str | None = Field(None, description="folder of the LSTM language model that scores the n best anew")
     rescore_sha256: str | None = None
@@ -77,13 +80,17 @@ class SearchSettings(Strict):
 
 
 def same_models(one: SearchSettings, other: SearchSettings) -> bool:
-    """Whether two searches name the same files, however they spell the paths, and the same vocabulary."""
+    """Whether two searches name the same files, however they spell the paths, and the same vocabulary.
+
+    Nor are a search by CTC alone and one with an attention decoder the same.
+    """
 
     def named(settings: SearchSettings) -> list[Path | None]:
         paths = (settings.lm, settings.lexicon, settings.rescore)
         return [None if path is None else Path(path).resolve() for path in paths]
 
-    return named(one) == named(other) and one.closed == other.closed
+    alike = named(one) == named(other) and one.closed == other.closed
+    return alike and (one.ctc_weight == 1) == (other.ctc_weight == 1)
 
 
 def first_mistake(error: ValidationError) -> str:

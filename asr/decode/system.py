@@ -13,8 +13,9 @@ from asr.decode.beam import BeamDecoder, Candidate
 from asr.decode.confidence import Calibration, Evidence, evidence, word_confidences
 from asr.decode.ensemble import JointDecoder, joint_greedy_decoder, mean_frames
 from asr.decode.greedy import greedy_decoder
-from asr.decode.hypothesis import Decoder, Hypothesis, Word
+from asr.decode.hypothesis import Decoder, Hypothesis, Row, Word
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
+from asr.decode.one_pass import CTC_WEIGHT, OnePassDecoder
 from asr.decode.rescore import check_recurrent_fit, rescore_nbests
 from asr.decode.settings import SearchSettings
 from asr.errors import AsrError, UsageError
@@ -34,11 +35,13 @@ class System:
         name: as a receipt calls it: ``greedy``, ``beam+4gram``, …
         decode: log-probs → hypotheses.
         search: the settings of a beam search; None: greedy.
+        encoded: whether it decodes `asr.decode.hypothesis.Heard`.
     """
 
     name: str
     decode: Decoder
     search: SearchSettings | None = None
+    encoded: bool = False
 
 
 def greedy_system(recogniser: Recogniser, models: int = 1) -> System:
@@ -80,8 +83,10 @@ class Search:
         recogniser: the model.
         settings: of the search; where it holds sums of its files, they must be right.
         threads: utterances decoded at once.
-        models: how many models recognise together, ``recogniser`` being one of them. If they are several, log-probs
-            are of shape (M, S, V) wherever this class speaks of (S, V); see `asr.decode.ensemble`.
+        models: how many models recognise together, ``recogniser`` being one of them.
+
+    Rows are log-probs of shape (S, V); of several models (M, S, V), see `asr.decode.ensemble`; and `Heard` where
+    ``encoded`` says that the model's attention decoder takes part, see `asr.decode.one_pass`.
 
     Raises:
         AsrError: a file cannot be read, is not the one meant, or does not fit the model.
@@ -119,7 +124,36 @@ class Search:
         settings.rescoring()  # checks its numbers before any work
         hotwords = [(phrase, settings.hotword_weight) for phrase in settings.hotwords]
         decoder = BeamDecoder(tokenizer, BLANK, settings.options(), self.lm, self.lexicon, hotwords)
-        self.decoder: BeamDecoder | JointDecoder = JointDecoder(decoder) if models > 1 else decoder
+        self.decoder: BeamDecoder | JointDecoder | OnePassDecoder = self._together(decoder)
+
+    def _together(self, decoder: BeamDecoder) -> BeamDecoder | JointDecoder | OnePassDecoder:
+        """The decoder, with the model's attention decoder or with what several models make of it, where it is so."""
+        network, weight = self.recogniser.model.decoder, self.settings.ctc_weight
+        if self.models > 1:
+            if weight is not None:
+                raise UsageError("several models recognise together by CTC alone: leave out --ctc-weight")
+            return JointDecoder(decoder)
+        if network is None:
+            if weight is not None:
+                raise UsageError(
+                    "--ctc-weight weighs CTC against an attention decoder, and this model has none: leave it out, or "
+                    "train a model with decoder.weight=0.3"
+                )
+            return decoder
+        if weight == 1:
+            return decoder
+        if self.settings.blank_skip < 1:
+            raise UsageError(
+                "--blank-skip passes over frames, and a search with an attention decoder goes by tokens: leave it out, "
+                "or search by CTC alone with --ctc-weight 1"
+            )
+        self.settings = self.settings.changed(ctc_weight=CTC_WEIGHT if weight is None else weight)
+        return OnePassDecoder(decoder, network, CTC_WEIGHT if weight is None else weight)
+
+    @property
+    def encoded(self) -> bool:
+        """Whether rows are `Heard`."""
+        return isinstance(self.decoder, OnePassDecoder)
 
     @property
     def name(self) -> str:
@@ -131,6 +165,8 @@ class Search:
             parts.append(f"{'token-' if self.lm.unit == 'token' else ''}{self.lm.order}gram")
         if self.recurrent is not None:
             parts.append("lstm")
+        if self.encoded:
+            parts.append("attention")
         if self.settings.hotwords:
             parts.append("hotwords")
         if self.models > 1:
@@ -141,19 +177,21 @@ class Search:
         """Takes other numbers; the files stay."""
         self.settings = settings
         self.decoder = self.decoder.with_options(settings.options())
+        if isinstance(self.decoder, OnePassDecoder) and settings.ctc_weight is not None:
+            self.decoder = self.decoder.with_weight(settings.ctc_weight)
 
-    def candidates(self, rows: Sequence[np.ndarray]) -> list[list[Candidate]]:
-        """The n best of each utterance. ``rows`` are log-probs, shape (S, V) each."""
+    def candidates(self, rows: Sequence[Row]) -> list[list[Candidate]]:
+        """The n best of each utterance."""
         found = self.decoder.decode_batch(rows, self.threads)
         if self.recurrent is None:
             return found
         return rescore_nbests(found, self.recurrent, self.decoder.options, self.settings.rescoring())
 
-    def evidence(self, candidates: list[Candidate], row: np.ndarray) -> Evidence:
+    def evidence(self, candidates: list[Candidate], row: Row) -> Evidence:
         """What speaks for each word of the best candidate."""
         return evidence(candidates, candidates[0].groups, mean_frames(row), BLANK)
 
-    def hypothesis(self, candidates: list[Candidate], row: np.ndarray) -> Hypothesis:
+    def hypothesis(self, candidates: list[Candidate], row: Row) -> Hypothesis:
         """The best candidate with times and confidences of its words."""
         best, settings = candidates[0], self.settings
         if best.acoustic == -np.inf:  # the lexicon allows nothing that the frames do
@@ -170,11 +208,11 @@ class Search:
         ]
         return Hypothesis(best.text, words, best.total)
 
-    def decode(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """Hypotheses of utterances, from log-probs of shape (S, V) each."""
+    def decode(self, rows: Sequence[Row]) -> list[Hypothesis]:
+        """Hypotheses of utterances."""
         found = self.candidates(rows)
         return [self.hypothesis(candidates, row) for candidates, row in zip(found, rows, strict=True)]
 
     def system(self) -> System:
         """This search as a system."""
-        return System(self.name, self.decode, self.settings)
+        return System(self.name, self.decode, self.settings, self.encoded)

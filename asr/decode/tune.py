@@ -29,6 +29,7 @@ class Trial:
     options: BeamOptions
     errors: int
     words: int
+    ctc_weight: float | None = None  # of a search with an attention decoder
 
     @property
     def wer(self) -> float:
@@ -82,12 +83,16 @@ def tune(
     for steps in _REFINEMENTS:
         refine(BEAMS[0], *steps)
     found = best_at(BEAMS[0]).options
-    at_beams = [judge(beam, found.lm_weight, found.word_bonus) for beam in BEAMS]
-    fewest = min(trial.errors for trial in at_beams)
-    beam = next(trial.options.beam for trial in at_beams if trial.errors <= _AS_GOOD * fewest)
+    beam = narrowest([judge(beam, found.lm_weight, found.word_bonus) for beam in BEAMS]).options.beam
     if beam != BEAMS[0]:
         refine(beam, *_REFINEMENTS[0])
     return best_at(beam)
+
+
+def narrowest(trials: Sequence[Trial]) -> Trial:
+    """Of trials with wider and wider beams the first that makes at most one in a hundred errors more than the best."""
+    fewest = min(trial.errors for trial in trials)
+    return next(trial for trial in trials if trial.errors <= _AS_GOOD * fewest)
 
 
 def tune_rescoring(

@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from asr.corpora.connected import boundaries_path, read_boundaries
 from asr.decode.align import fit_shifts, median_odds, right_words
 from asr.decode.confidence import calibrate
 from asr.decode.ensemble import ensemble_sha256, mean_frames, networks
-from asr.decode.hypothesis import Hypothesis
+from asr.decode.hypothesis import Heard, Hypothesis, Row
 from asr.decode.manifest import log_probs_of
+from asr.decode.one_pass import OnePassDecoder
 from asr.decode.settings import SearchSettings, Tuned, write_tuned, write_tuned_ensemble
 from asr.decode.system import Search, greedy_system
 from asr.decode.tune import Trial, tune, tune_rescoring
+from asr.decode.tune_one_pass import CTC_WEIGHTS, LM_WEIGHTS, tune_one_pass
 from asr.errors import AsrError
 from asr.files import sha256
 from asr.manifest import Utterance, read_manifest
@@ -62,33 +63,40 @@ def tune_to_folder(
     search = Search(recogniser, settings, threads, len(recognisers))
     utterances = read_manifest(manifest)
     total = round(sum(one.duration for one in utterances))
-    rows: dict[str, np.ndarray] = {}
+    rows: dict[str, Row] = {}
     failed: dict[str, str] = {}
-    for made in log_probs_of(utterances, model, device, lambda done: report(round(done), total), others=others):
+    for made in log_probs_of(
+        utterances, model, device, lambda done: report(round(done), total), others=others, encoded=search.encoded
+    ):
         rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
     usable = [one for one in utterances if one.id in rows]
     if not any(one.text for one in usable):
         why = f" ({next(iter(failed.values()))})" if failed else ""
         raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on{why}")
-    log_probs, references = [rows[one.id] for one in usable], [one.text for one in usable]
+    heard, references = [rows[one.id] for one in usable], [one.text for one in usable]
 
+    log_probs = [one.log_probs if isinstance(one, Heard) else one for one in heard]
     greedy = greedy_system(recogniser, len(recognisers)).decode(log_probs)
     greedy_wer = 100 * (texts_wer(references, [one.text for one in greedy])[0].rate or 0.0)
     told(f"{len(usable)} of {len(utterances)} utterances; greedy WER {greedy_wer:.2f} %")
-    trial = tune(log_probs, references, search.decoder, search.threads, lambda one: told(_line(one)))
-    search.change(search.settings.with_options(trial.options))
+    trial = _tune(search, settings, heard, references, lambda one: told(_line(one)))
+    share = {} if trial.ctc_weight is None else {"ctc_weight": trial.ctc_weight}
+    search.change(search.settings.with_options(trial.options).changed(**share))
     wer = trial.wer
     if search.recurrent is not None:
-        found = search.decoder.decode_batch(log_probs, search.threads)
+        found = search.decoder.decode_batch(heard, search.threads)
         weights, counts = tune_rescoring(found, references, search.recurrent, search.decoder.options)
         search.change(search.settings.changed(rescore_weight=weights.lm_weight, rescore_mix=weights.mix))
         wer = 100 * (counts.rate or 0.0)
         told(f"LSTM's share {weights.mix:g} of weight {weights.lm_weight:g}: WER {wer:.2f} %")
-    error = _calibrate(search, usable, log_probs, manifest)
+    error = _calibrate(search, usable, heard, manifest)
     told(f"best: {_line(trial)}; confidences' expected calibration error {error:.3f}")
     if wer >= greedy_wer > 0:
-        told("note: on this set the language model does not help; is it of the same kind of text?")
+        advice = (
+            "language model does not help; is it of the same kind of text?" if search.lm else "search does not help"
+        )
+        told(f"note: on this set the {advice}")
     tuned = Tuned(
         search=search.settings,
         model_sha256=ensemble_sha256(recognisers),
@@ -105,29 +113,43 @@ def tune_to_folder(
     return failed
 
 
+def _tune(
+    search: Search,
+    settings: SearchSettings,
+    heard: Sequence[Row],
+    references: Sequence[str],
+    report: Callable[[Trial], None],
+) -> Trial:
+    """Weights and beam; a share of CTC that the settings give is kept."""
+    if not isinstance(search.decoder, OnePassDecoder):
+        return tune(heard, references, search.decoder, search.threads, report)
+    shares = CTC_WEIGHTS if settings.ctc_weight is None else (settings.ctc_weight,)
+    weights = LM_WEIGHTS if search.lm is not None else (settings.lm_weight,)
+    return tune_one_pass(heard, references, search.decoder, shares, weights, report)
+
+
 def _line(trial: Trial) -> str:
     options = trial.options
+    share = "" if trial.ctc_weight is None else f"ctc_weight {trial.ctc_weight:4.2f} "
     return (
-        f"beam {options.beam:3} lm_weight {options.lm_weight:4.2f} word_bonus {options.word_bonus:5.2f} "
+        f"beam {options.beam:3} {share}lm_weight {options.lm_weight:4.2f} word_bonus {options.word_bonus:5.2f} "
         f"WER {trial.wer:.2f} %"
     )
 
 
-def _calibrate(
-    search: Search, utterances: Sequence[Utterance], log_probs: Sequence[np.ndarray], manifest: Path
-) -> float:
+def _calibrate(search: Search, utterances: Sequence[Utterance], rows: Sequence[Row], manifest: Path) -> float:
     """Fits what times and confidences need into the search's settings; returns the calibration error."""
-    background = median_odds([mean_frames(row) for row in log_probs], BLANK).round(4).tolist()
+    background = median_odds([mean_frames(row) for row in rows], BLANK).round(4).tolist()
     search.change(search.settings.changed(background=background, shift_start=0.0, shift_end=0.0))
-    found = search.candidates(log_probs)
+    found = search.candidates(rows)
     correct = [
         correct_words(one.text.split(), candidates[0].words) for one, candidates in zip(utterances, found, strict=True)
     ]
     if any(correct):
-        evidences = [search.evidence(candidates, row) for candidates, row in zip(found, log_probs, strict=True)]
+        evidences = [search.evidence(candidates, row) for candidates, row in zip(found, rows, strict=True)]
         calibration = calibrate(evidences, correct)
         search.change(search.settings.changed(**asdict(calibration)))
-    hypotheses = [search.hypothesis(candidates, row) for candidates, row in zip(found, log_probs, strict=True)]
+    hypotheses = [search.hypothesis(candidates, row) for candidates, row in zip(found, rows, strict=True)]
     if boundaries_path(manifest).exists():
         pairs = _times(utterances, hypotheses, manifest)
         if pairs:

@@ -21,12 +21,13 @@ from asr.config import Config, parse_config, read_yaml, to_yaml
 from asr.errors import AsrError
 from asr.features import Features
 from asr.files import read_text, replacing, sha256, write_text
+from asr.model.attention_decoder import AttentionDecoder
 from asr.model.encoder import Encoder
 from asr.tokens import LEXICON, Tokenizer, load_tokenizer
 
 
 class AcousticModel(nn.Module):
-    """Features, encoder and a linear CTC head."""
+    """Features, encoder and a linear CTC head; and an attention decoder where the config asks for one."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -34,6 +35,9 @@ class AcousticModel(nn.Module):
         self.features = Features(config.features)
         self.encoder = Encoder(config.encoder, config.features.dimension)
         self.head = nn.Linear(self.encoder.outputs, vocabulary)
+        self.decoder: AttentionDecoder | None = None
+        if config.decoder.weight:
+            self.decoder = AttentionDecoder(config.decoder, self.encoder.outputs, vocabulary)
 
     def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities from normalised features.
@@ -46,7 +50,11 @@ class AcousticModel(nn.Module):
             Log-probs, float32 also under autocast, shape (N, S, V), and lengths, shape (N,).
         """
         encoded, lengths = self.encoder(features, frames)
-        return self.head(encoded).float().log_softmax(dim=2), lengths
+        return self.ctc(encoded), lengths
+
+    def ctc(self, encoded: Tensor) -> Tensor:
+        """CTC's log-probs of what the encoder says, float32. Shape (N, S, C) → (N, S, V)."""
+        return self.head(encoded).float().log_softmax(dim=2)
 
     @torch.inference_mode()
     def log_probs(
@@ -59,11 +67,27 @@ class AcousticModel(nn.Module):
             statistics: shape (N, 2, F), for a model with per-speaker normalisation.
             device: where the model lies.
         """
+        encoded, lengths = self._encode(waveforms, statistics, device)
+        return [row[:length].cpu() for row, length in zip(self.ctc(encoded), lengths.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def hear(
+        self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
+    ) -> list[tuple[Tensor, Tensor]]:
+        """As `log_probs`, each with what the encoder says, shape (S, C), for an attention decoder to look at."""
+        encoded, lengths = self._encode(waveforms, statistics, device)
+        rows = zip(self.ctc(encoded), encoded, lengths.tolist(), strict=True)
+        return [(row[:length].cpu(), said[:length].cpu()) for row, said, length in rows]
+
+    def _encode(
+        self, waveforms: list[Tensor], statistics: Tensor | None, device: torch.device | str
+    ) -> tuple[Tensor, Tensor]:
+        """What the encoder says of waveforms, shape (N, S, C), and lengths, shape (N,)."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
         padded = nn.utils.rnn.pad_sequence(waveforms, batch_first=True).to(device)  # (N, L)
         features, frames = self.features(padded, lengths, statistics)  # (N, T, F)
-        output, lengths = self(features, frames)  # (N, S, V)
-        return [row[:length].cpu() for row, length in zip(output, lengths.tolist(), strict=True)]
+        encoded: tuple[Tensor, Tensor] = self.encoder(features, frames)
+        return encoded
 
     def output_length(self, samples: int) -> int:
         """S, exactly, for a waveform of so many samples."""

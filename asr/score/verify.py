@@ -67,7 +67,7 @@ def verify_receipt(receipt: Path, models: Sequence[Path], manifest: Path | None,
     if fields.get("search") is not None:
         system = Search(recognisers[0], _search(fields["search"], receipt), threads, count).system()
     network, *others = networks(recognisers)
-    decoded, failed = decode_manifest(utterances, network, system.decode, device, others=others)
+    decoded, failed = decode_manifest(utterances, network, system.decode, device, others=others, encoded=system.encoded)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
     references = [Reference(one.id, one.text, one.speaker, one.duration, one) for one in utterances]

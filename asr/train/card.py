@@ -14,11 +14,12 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     rate = "phone error rate" if config.tokens.kind == "phone" else "WER"
     where = trained["gpu"] or f"{trained['cpu']}, {trained['threads']} threads"
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
+    above, beside = _self_attention(config), _attention_decoder(config)
     return f"""# Speech recogniser {trained["name"]}
 
-A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{
-        _attention(config)
-    },
+A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{above},{
+        beside
+    }
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
 one output every {encoder.factor * features.frame_shift:g} ms.
 
@@ -41,7 +42,7 @@ voices, rooms and microphones far from those of its training recordings will be 
 """
 
 
-def _attention(config: Config) -> str:
+def _self_attention(config: Config) -> str:
     attention = config.encoder.attention
     if not attention.layers:
         return ""
@@ -53,6 +54,12 @@ def _chosen(config: Config) -> str:
         config.train.average_over == "best"
     )
     return ", ".join(["the settings, by whoever wrote the config", *by_rule])
+
+
+def _attention_decoder(config: Config) -> str:
+    if not config.decoder.weight:
+        return ""
+    return f"\nan attention decoder of {config.decoder.hidden} units with {config.decoder.weight:g} of the loss,"
 
 
 def _averaged(config: Config, epochs: list[int]) -> str:

@@ -41,6 +41,7 @@ class Development:
     def judge(self, model: AcousticModel) -> dict[str, float]:
         """``dev_loss`` [nats a label], ``dev_wer`` and ``dev_cer`` [%] of a model, which is left in evaluation mode.
 
+        By CTC alone, also where an attention decoder is trained beside it, so that epochs and models can be compared.
         A model of phones is judged by its phones against the usual pronunciations: ``dev_wer`` is a phone error rate.
         """
         model.eval()

@@ -126,9 +126,10 @@ class Trainer:
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is trained on, and CTC's loss alone, of each utterance of a batch, shape (N,) each [nats]."""
         features, frames = self._features(batch)
+        labels = [self.train[item.utterance].labels for item in batch.items]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            output = forward(self.model, features, frames, self.config.train.intermediate)
-        return objective(output, [self.train[item.utterance].labels for item in batch.items], self.config.train)
+            output = forward(self.model, features, frames, self.config.train.intermediate, labels)
+        return objective(output, labels, self.config)
 
     @torch.no_grad()
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What is trained on: CTC's loss, and what keeps it from being learned by heart."""
+"""What is trained on: CTC's loss, an attention decoder's beside it, and what keeps them from being learned by heart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from asr.config import TrainConfig
+from asr.config import Config
 from asr.model.acoustic import AcousticModel
 from asr.model.ctc import ctc_loss, uniform_divergence
 
@@ -20,11 +20,13 @@ class Output(NamedTuple):
         log_probs: shape (N, S, V), float32.
         lengths: shape (N,).
         intermediate: log-probs after recurrent layers below the last, shape (N, S, V) each.
+        attended: ln P of each transcript by the attention decoder, shape (N,); None without one.
     """
 
     log_probs: Tensor
     lengths: Tensor
     intermediate: list[Tensor]
+    attended: Tensor | None = None
 
 
 @contextmanager
@@ -39,29 +41,39 @@ def _tapped(layers: nn.ModuleList, chosen: Sequence[int]) -> Iterator[list[Tenso
             tap.remove()
 
 
-def forward(model: AcousticModel, features: Tensor, frames: Tensor, intermediate: Sequence[int]) -> Output:
-    """The model's output, and that of its head over lower recurrent layers.
+def forward(
+    model: AcousticModel,
+    features: Tensor,
+    frames: Tensor,
+    intermediate: Sequence[int],
+    labels: Sequence[Sequence[int]],
+) -> Output:
+    """The model's output, its head's over lower recurrent layers, and how likely its decoder finds the transcripts.
 
-    Where self-attention stands on top, they read the head through the norm that stands before it.
+    Where self-attention stands on top, lower layers read the head through the norm that stands before it.
 
     Args:
         model: the model.
         features: shape (N, T, F).
         frames: shape (N,).
         intermediate: recurrent layers, counted from 1, below the last of them.
+        labels: N transcripts as token ids.
     """
     with _tapped(model.encoder.stack.layers, intermediate) as seen:
-        log_probs, lengths = model(features, frames)  # (N, S, V)
-    below = [model.head(model.encoder.norm(one)).float().log_softmax(dim=2) for one in seen]  # (N, S, V) each
-    return Output(log_probs, lengths, below)
+        encoded, lengths = model.encoder(features, frames)  # (N, S, C)
+    attended = None if model.decoder is None else model.decoder(encoded, lengths, labels)  # (N,)
+    below = [model.ctc(model.encoder.norm(one)) for one in seen]  # (N, S, V) each
+    return Output(model.ctc(encoded), lengths, below, attended)
 
 
-def objective(output: Output, labels: Sequence[Sequence[int]], config: TrainConfig) -> tuple[Tensor, Tensor]:
+def objective(output: Output, labels: Sequence[Sequence[int]], config: Config) -> tuple[Tensor, Tensor]:
     """What is trained on, and CTC's loss alone, of each utterance.
 
     With intermediate losses (Lee and Watanabe 2021, "Intermediate loss regularization for CTC-based speech
     recognition") CTC's loss L becomes (1 − w) L + w · the mean of theirs; with label smoothing of weight a (see
-    `uniform_divergence`) that becomes (1 − a) times it + a times the divergence.
+    `uniform_divergence`) that becomes (1 − a) times it + a times the divergence. With an attention decoder of weight d
+    that becomes (1 − d) times it + d times the decoder's cross-entropy, summed over the tokens and the end (the
+    multiobjective learning of Watanabe et al. 2017, whose λ is 1 − d).
 
     Args:
         output: of a batch.
@@ -69,16 +81,19 @@ def objective(output: Output, labels: Sequence[Sequence[int]], config: TrainConf
         config: weights of the losses.
 
     Returns:
-        Both of shape (N,) [nats]; the same where neither is asked for.
+        Both of shape (N,) [nats]; the same where nothing but CTC is asked for. The second is what a run's history and
+        the development set tell of, whatever else is trained on.
     """
     plain = ctc_loss(output.log_probs, output.lengths, labels)
     trained = plain
     if output.intermediate:
-        weight = config.intermediate_weight / len(output.intermediate)
-        trained = (1 - config.intermediate_weight) * trained
+        weight = config.train.intermediate_weight / len(output.intermediate)
+        trained = (1 - config.train.intermediate_weight) * trained
         for log_probs in output.intermediate:
             trained = trained + weight * ctc_loss(log_probs, output.lengths, labels)
-    if config.label_smoothing:
+    if config.train.label_smoothing:
         divergence = uniform_divergence(output.log_probs, output.lengths)
-        trained = (1 - config.label_smoothing) * trained + config.label_smoothing * divergence
+        trained = (1 - config.train.label_smoothing) * trained + config.train.label_smoothing * divergence
+    if output.attended is not None:
+        trained = (1 - config.decoder.weight) * trained - config.decoder.weight * output.attended
     return trained, plain

@@ -124,6 +124,20 @@ def test_from_waveforms_on(cmvn: str, deltas: int) -> None:
         torch.testing.assert_close(rows.exp().sum(dim=1), torch.ones(len(rows)))
 
 
+@pytest.mark.parametrize("encoder", ["cell=projected", "pyramid=1", "subsampling={kind: conv1d, channels: 8}"])
+def test_what_an_attention_decoder_makes_of_transcripts(encoder: str) -> None:
+    torch.manual_seed(5)
+    config = tiny_config("features.cmvn=none", "encoder.layers=2", f"encoder.{encoder}", "decoder.weight=0.5")
+    model = AcousticModel(config, VOCABULARY).eval()
+    assert model.decoder is not None
+    counts, labels = [40, 1, 17], [[1, 2, 2], [], [4]]
+    features = torch.randn(3, 40, config.features.dimension)
+    together = model.decoder(*model.encoder(features, torch.tensor(counts)), labels)
+    for row, (count, spelt) in enumerate(zip(counts, labels, strict=True)):
+        alone = model.decoder(*model.encoder(features[row : row + 1, :count], torch.tensor([count])), [spelt])
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=0)
+
+
 def test_the_order_of_a_batch_does_not_matter() -> None:
     torch.manual_seed(2)
     model = AcousticModel(tiny_config("features.cmvn=none", "encoder.layers=2"), VOCABULARY).eval()

@@ -46,6 +46,12 @@ def test_self_attention_stands_on_it() -> None:
     assert "1 × 16 units a direction, 2 × self-attention of 8 heads on top,\n" in card
 
 
+def test_an_attention_decoder_is_told_of() -> None:
+    words = "a direction,\nan attention decoder of 9 units with 0.3 of the loss,\n1 parameters"
+    assert words in model_card(tiny_config("decoder={weight: 0.3, hidden: 9}"), 1, 1, TRAINED)
+    assert "attention" not in model_card(tiny_config("decoder.hidden=9"), 1, 1, TRAINED)
+
+
 def test_minutes_on_a_gpu_are_the_gpus() -> None:
     assert "| time | 3.3 minutes on a GPU, float32 |" in model_card(tiny_config(), 1, 1, TRAINED | {"gpu": "a GPU"})
 

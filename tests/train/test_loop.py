@@ -298,6 +298,7 @@ HARD = (
     "encoder.layers=2",
     "train.intermediate=[1]",
     "train.label_smoothing=0.1",
+    "decoder={weight: 0.3, hidden: 8, embedding: 4, attention: 6}",
     "features.dither=1",
     "augment.speeds=[0.9, 1.0, 1.1]",
     "augment.frequency_masks=1",

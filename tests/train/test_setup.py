@@ -124,11 +124,13 @@ def test_the_moving_average_is_judged_and_kept_alone(
 def test_the_loss_that_is_told_is_ctcs_alone(manifests: tuple[Path, Path], tmp_path: Path) -> None:
     """Before anything is learned, so that what is trained on makes no difference yet."""
     told = []
-    for number, extra in enumerate(((), ("train.label_smoothing=0.5", "train.intermediate=[1]"))):
+    for number, extra in enumerate(
+        ((), ("train.label_smoothing=0.5", "train.intermediate=[1]"), ("decoder.weight=0.5", "decoder.hidden=8"))
+    ):
         settings = ("train.epochs=1", "train.learning_rate=1e-30", "encoder.layers=2", *extra)
         _train(manifests, tmp_path / str(number), *settings)
         told.append(json.loads((tmp_path / str(number) / "history.jsonl").read_text())["loss"])
-    assert told[0] == pytest.approx(told[1], rel=1e-6)
+    assert told == pytest.approx([told[0]] * 3, rel=1e-6)
 
 
 def test_another_config_or_manifest_does_not_overwrite_a_model(manifests: tuple[Path, Path], tmp_path: Path) -> None:

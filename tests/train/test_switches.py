@@ -40,6 +40,15 @@ _BESIDE = {
     "augment.gain_clip=true": ["augment.gain_probability=1"],
     "augment.gain_clip=false": ["augment.gain_probability=1"],
     "tokens.kind=phone": [_DICTIONARY],
+    "decoder.weight=0.4": [
+        "decoder.hidden=8",
+        "encoder.pyramid=1",
+        "encoder.layers=3",
+        "train.precision=bfloat16",
+        "train.intermediate=[2]",
+        "train.label_smoothing=0.1",
+        "train.ema=0.9",
+    ],
     "tokens.stress=true": [_DICTIONARY, "tokens.kind=phone"],
 }
 SWITCHES = [
@@ -50,6 +59,8 @@ SWITCHES = [
     "augment.reverberation_probability=1",
     "augment.coloured_noise_probability=1",
     *(f"augment={{codec_probability: 1, codecs: [{codec}]}}" for codec in get_args(Codec)),
+    "decoder.weight=0.4",
+    "decoder={weight: 0.3, hidden: 9, embedding: 5, attention: 7}",
     "encoder.dropout=0.3",
     "encoder.attention={layers: 2, heads: 8}",
     "encoder={attention: {layers: 1, feed_forward: 9}, dropout: 0.3, dropout_kind: locked, layers: 2, hidden: 16}",
