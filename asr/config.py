@@ -6,7 +6,6 @@ an error that names the key, the file and the nearest valid key. ``key=value`` o
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -15,21 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asr.errors import UsageError
-from asr.files import read_text
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but 1e-3 is a number."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes a string that `_Loader` would take for a number."""
-
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+from asr.yaml_files import parse_yaml, read_yaml
 
 
 class Strict(BaseModel):
@@ -391,31 +376,12 @@ def parse_config(fields: dict[str, Any], source: str) -> Config:
         raise UsageError(_explain(error, source)) from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping (an empty file counts as one).
-
-    Raises:
-        UsageError: not YAML, or not a mapping; gives the line.
-    """
-    try:
-        fields = yaml.load(read_text(path), Loader=_Loader)  # a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-01 is YAML for a date, but there is none
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(f"{where}: not YAML ({getattr(error, 'problem', error)})") from error
-    if fields is None:
-        return {}
-    if not isinstance(fields, dict):
-        raise UsageError(f"{path}: a config is a mapping of keys to values, this is a {type(fields).__name__}")
-    return fields
-
-
 def _override(fields: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise UsageError(f"{assignment!r}: an override is written key=value, as in train.epochs=5")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = parse_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{assignment!r}: the value is not YAML") from error
     *parents, leaf = key.split(".")
@@ -438,8 +404,3 @@ def read_config(path: Path | None, overrides: list[str] | None = None) -> Config
         _override(fields, assignment)
     source = " with ".join([str(path) if path else "the defaults", *([" ".join(overrides)] if overrides else [])])
     return parse_config(fields, source)
-
-
-def to_yaml(fields: dict[str, Any]) -> str:
-    """YAML in the order given; what `read_yaml` reads back."""
-    return yaml.dump(fields, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

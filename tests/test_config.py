@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from asr.config import Config, parse_config, read_config, to_yaml
+from asr.config import Config, parse_config, read_config
 from asr.errors import AsrError, UsageError
+from asr.yaml_files import to_yaml
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from asr.config import Cell, EncoderConfig, Strict, read_yaml, to_yaml
+from asr.config import Cell, EncoderConfig, Strict
 from asr.errors import AsrError, UsageError
 from asr.files import replacing, sha256, write_text
 from asr.flat_config import parse_flat
@@ -26,6 +26,7 @@ from asr.lm.units import EDGE, Units
 from asr.model.acoustic import check_sums, load_weights
 from asr.model.recurrent import UnidirectionalStack
 from asr.tokens import load_tokenizer
+from asr.yaml_files import read_yaml, to_yaml
 
 _ADAPTIVE_FROM = 8000  # units, from which on the full softmax costs more than everything else
 _BATCH_UNITS = 4096

@@ -17,13 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from asr.config import Config, parse_config, read_yaml, to_yaml
+from asr.config import Config, parse_config
 from asr.errors import AsrError
 from asr.features import Features
 from asr.files import read_text, replacing, sha256, write_text
 from asr.model.attention_decoder import AttentionDecoder
 from asr.model.encoder import Encoder
 from asr.tokens import LEXICON, Tokenizer, load_tokenizer
+from asr.yaml_files import read_yaml, to_yaml
 
 
 class AcousticModel(nn.Module):

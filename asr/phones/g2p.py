@@ -20,7 +20,7 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig, Strict, read_yaml, to_yaml
+from asr.config import EncoderConfig, Strict
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.errors import AsrError
 from asr.files import replacing, sha256, write_text
@@ -29,6 +29,7 @@ from asr.model.acoustic import check_sums, load_weights
 from asr.model.recurrent import BidirectionalStack
 from asr.phones.dictionary import Phones
 from asr.tokens import BLANK, Tokenizer, load_tokenizer
+from asr.yaml_files import read_yaml, to_yaml
 
 _PADDING = 0  # the letter behind a word's end
 _BATCH = 256  # words that are pronounced at once

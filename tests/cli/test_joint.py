@@ -11,13 +11,13 @@ import torch
 
 from asr.cli.main import app, run
 from asr.cli.transcribe import app as transcribe_app
-from asr.config import read_yaml
 from asr.decode.posteriors import read_posteriors
 from asr.decode.settings import FILE
 from asr.manifest import read_manifest
 from asr.model.acoustic import load_model, save_model
 from asr.tokens import Tokenizer
 from asr.train.setup import train_model
+from asr.yaml_files import read_yaml
 from tests.tones import NAMED, Learned, learned, tiny_config, write_tones
 
 DECODER = "decoder={weight: 0.3, hidden: 16, embedding: 8, attention: 12, dropout: 0.1}"

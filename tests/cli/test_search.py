@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import read_yaml
 from asr.decode.settings import FILE
 from asr.files import sha256, write_text
 from asr.manifest import read_manifest, write_manifest
 from asr.score.hypotheses import read_hypotheses
+from asr.yaml_files import read_yaml
 from tests.cli.decoding import call, decode, search, used
 from tests.tones import Learned
 

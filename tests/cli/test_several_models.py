@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import read_yaml
 from asr.decode.settings import ENSEMBLES_FILE, FILE
 from asr.files import sha256
+from asr.yaml_files import read_yaml
 from tests.cli.decoding import RECEIPT, call
 from tests.tones import Learned
 

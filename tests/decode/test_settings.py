@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from asr.config import read_yaml, to_yaml
 from asr.decode.beam import BeamOptions
 from asr.decode.rescore import Rescoring
 from asr.decode.settings import (
@@ -24,6 +23,7 @@ from asr.decode.settings import (
 )
 from asr.errors import AsrError
 from asr.files import write_text
+from asr.yaml_files import read_yaml, to_yaml
 
 
 def _tuned(**search: Any) -> Tuned:

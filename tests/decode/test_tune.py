@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 
-from asr.config import read_yaml
 from asr.corpora.connected import boundaries_path
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.rescore import Rescoring, recurrent_scores, rescore
@@ -24,6 +23,7 @@ from asr.lm.kneser_ney import estimate
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import Recogniser
 from asr.score.align import texts_wer
+from asr.yaml_files import read_yaml
 from tests.decode.models import tokenizer
 from tests.tones import RATE, learned
 

@@ -11,7 +11,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from asr.config import read_yaml, to_yaml
 from asr.errors import AsrError
 from asr.files import read_text, sha256, write_text
 from asr.manifest import Utterance, read_manifest, write_manifest
@@ -21,6 +20,7 @@ from asr.train.checkpoint import average_epochs
 from asr.train.load import Batch
 from asr.train.loop import Trainer
 from asr.train.setup import Trained, train_model
+from asr.yaml_files import read_yaml, to_yaml
 from tests.tones import RATE, learned, tiny_config, write_tones
 
 CPU = torch.device("cpu")
