@@ -76,6 +76,8 @@ encoders() {
     system conv1d encoder.subsampling.kind=conv1d
     system vgg encoder.subsampling.kind=vgg
     system deepspeech2 encoder.subsampling.kind=deepspeech2
+    system self-attention encoder.attention.layers=1
+    system attention-decoder decoder.weight=0.3
 }
 
 if [ $# -eq 0 ]; then set -- cells regularisers augmentation encoders; fi
