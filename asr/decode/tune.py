@@ -15,7 +15,7 @@ from asr.score.align import Counts, texts_wer
 
 WEIGHTS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
 BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
-BEAMS = (16, 32, 64, 128)
+BEAMS = (16, 32, 64, 128, 256, 512)
 _REFINEMENTS = ((0.1, 0.5), (0.05, 0.25))  # steps of weight and bonus around the best so far
 _MIXES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _FACTORS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
