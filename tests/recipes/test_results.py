@@ -12,7 +12,7 @@ from asr.score.receipt import KEYS, OPTIONAL
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECEIPTS = sorted(ROOT.glob("recipes/*/results/*.json"))
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md"))]
+READMES = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted(ROOT.glob("recipes/*/README.md"))]
 _ROW = re.compile(r"^\|.*\]\(([^)]*results/[^)]*\.json)\).*$", re.MULTILINE)
 
 
