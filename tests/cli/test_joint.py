@@ -156,7 +156,7 @@ def test_bad_input_gets_a_sentence(
     longer = Tokenizer("word", [*recogniser.tokenizer.symbols, "sol"])
     bare.model.config = recogniser.model.config
     for name, model, tokenizer, fragment in (
-        ("more", recogniser.model, longer, "size mismatch for head.weight"),
+        ("more", recogniser.model, longer, "head.weight is [5, 32], not [6, 32]"),
         ("less", bare.model, bare.tokenizer, "decoder.embedding.weight"),
     ):
         (tmp_path / name).mkdir()
