@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asr.decode.settings import SearchSettings, Tuned
+    from asr.decode.system import System
     from asr.model.acoustic import Recogniser
 
 _PHONES = (
@@ -55,10 +56,12 @@ def decode(
     Greedily, or by a beam search as soon as one of its options is given. What --tune found is used wherever the same
     language models and the same lexicon or closed vocabulary are named again.
     """
-    phrases = None if hotwords is None else [phrase.strip() for phrase in hotwords.split(",")]
-    files = {"lm": lm, "lexicon": lexicon, "rescore": rescore}
-    numbers = {
-        "hotwords": phrases,
+    options = {
+        "lm": lm and lm.as_posix(),
+        "lexicon": lexicon and lexicon.as_posix(),
+        "rescore": rescore and rescore.as_posix(),
+        "closed": closed or None,
+        "hotwords": None if hotwords is None else [phrase.strip() for phrase in hotwords.split(",")],
         "hotword_weight": hotword_weight,
         "beam": beam,
         "lm_weight": lm_weight,
@@ -66,10 +69,7 @@ def decode(
         "ctc_weight": ctc_weight,
         "blank_skip": blank_skip,
     }
-    given: dict[str, Any] = {name: path.as_posix() for name, path in files.items() if path is not None}
-    given |= {name: value for name, value in numbers.items() if value is not None}
-    if closed:
-        given["closed"] = True
+    given = {name: value for name, value in options.items() if value is not None}
     _check(given, tune)
     if len(models) > 1 and out is None and not tune:
         raise UsageError("several models have no folder that is theirs: say with --out where the hypotheses go")
@@ -78,7 +78,6 @@ def decode(
     from asr.decode.ensemble import load_models
     from asr.decode.run import decode_to_folder
     from asr.decode.settings import ENSEMBLES_FILE, FILE
-    from asr.decode.system import Search, greedy_system
     from asr.decode.tune_run import tune_to_folder
     from asr.runtime import available_threads, set_up
 
@@ -88,9 +87,8 @@ def decode(
         one.model.to(where)
     recogniser, count = recognisers[0], len(recognisers)
     cores = threads or available_threads()
-    attentive = any(one.model.decoder is not None for one in recognisers)
     if tune:
-        if lm is None and (count > 1 or not attentive or ctc_weight == 1):
+        if lm is None and (count > 1 or recogniser.model.decoder is None or ctc_weight == 1):
             raise UsageError("--tune weighs a language model against the sound: say which with --lm")
         with progress("log-probs", "seconds of audio") as report:
             failed = tune_to_folder(recognisers, _fresh(given), models, manifest, where, cores, report, print)
@@ -99,7 +97,19 @@ def decode(
         return
     folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
-    if lexicon is None and recogniser.tokenizer.kind == "phone":
+    system = _system(models, recognisers, given, cores)
+    with progress("decoding", "seconds of audio") as report:
+        failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
+    print(f"hypotheses: {folder / 'hyp.jsonl'}")
+    _tell(failed, "they will be scored as deletions")
+
+
+def _system(models: Sequence[Path], recognisers: Sequence[Recogniser], given: dict[str, Any], cores: int) -> System:
+    """What is to decode, with a note of what its user may not expect of it."""
+    from asr.decode.system import Search, greedy_system
+
+    recogniser, count = recognisers[0], len(recognisers)
+    if "lexicon" not in given and recogniser.tokenizer.kind == "phone":
         print(_PHONES, file=sys.stderr)
     if given:
         settings = _settings(_tunings(models, recognisers), given)
@@ -107,12 +117,10 @@ def decode(
         _note_untuned(settings, given, count)
     else:
         system = greedy_system(recogniser, count)
-    if attentive and not system.encoded and ctc_weight != 1:
+    attentive = any(one.model.decoder is not None for one in recognisers)
+    if attentive and not system.encoded and given.get("ctc_weight") != 1:
         print(_CTC_ALONE, file=sys.stderr)
-    with progress("decoding", "seconds of audio") as report:
-        failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
-    print(f"hypotheses: {folder / 'hyp.jsonl'}")
-    _tell(failed, "they will be scored as deletions")
+    return system
 
 
 def _note_untuned(settings: SearchSettings, given: dict[str, Any], models: int) -> None:

@@ -59,17 +59,10 @@ def tune_to_folder(
     Raises:
         AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
     """
-    recogniser, (model, *others) = recognisers[0], networks(recognisers)
+    recogniser = recognisers[0]
     search = Search(recogniser, settings, threads, len(recognisers))
     utterances = read_manifest(manifest)
-    total = round(sum(one.duration for one in utterances))
-    rows: dict[str, Row] = {}
-    failed: dict[str, str] = {}
-    for made in log_probs_of(
-        utterances, model, device, lambda done: report(round(done), total), others=others, encoded=search.encoded
-    ):
-        rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
-        failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
+    rows, failed = _hear(recognisers, search, utterances, device, report)
     usable = [one for one in utterances if one.id in rows]
     if not any(one.text for one in usable):
         why = f" ({next(iter(failed.values()))})" if failed else ""
@@ -106,11 +99,31 @@ def tune_to_folder(
         wer_greedy=round(greedy_wer, 4),
         calibration_error=round(error, 4),
     )
-    if others:
+    if len(models) > 1:
         write_tuned_ensemble(models, tuned)
     else:
         write_tuned(models[0], tuned)
     return failed
+
+
+def _hear(
+    recognisers: Sequence[Recogniser],
+    search: Search,
+    utterances: Sequence[Utterance],
+    device: torch.device,
+    report: Callable[[int, int | None], None],
+) -> tuple[dict[str, Row], dict[str, str]]:
+    """What the search reads of each utterance, by id; and the reasons of those that cannot be decoded."""
+    model, *others = networks(recognisers)
+    total = round(sum(one.duration for one in utterances))
+    rows: dict[str, Row] = {}
+    failed: dict[str, str] = {}
+    for made in log_probs_of(
+        utterances, model, device, lambda done: report(round(done), total), others=others, encoded=search.encoded
+    ):
+        rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
+        failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
+    return rows, failed
 
 
 def _tune(

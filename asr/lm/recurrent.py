@@ -15,18 +15,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from asr.config import Cell, EncoderConfig, Strict
 from asr.errors import AsrError, UsageError
-from asr.files import replacing, sha256, write_text
 from asr.flat_config import parse_flat
 from asr.lm.units import EDGE, Units
-from asr.model.acoustic import check_sums, load_weights
+from asr.model.folder import check_sums, load_weights, save_folder
 from asr.model.recurrent import UnidirectionalStack
 from asr.tokens import load_tokenizer
-from asr.yaml_files import read_yaml, to_yaml
+from asr.yaml_files import read_yaml
 
 _ADAPTIVE_FROM = 8000  # units, from which on the full softmax costs more than everything else
 _BATCH_UNITS = 4096
@@ -233,15 +231,8 @@ def save_recurrent(folder: Path, model: RecurrentModel, units: Units, trained: d
     Raises:
         AsrError: it could not be written.
     """
-    sums = folder / "SHA256SUMS"
-    sums.unlink(missing_ok=True)
-    with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
-    units.tokenizer.save(folder)
     fields = {"recurrent": model.config.model_dump(), "tokens": units.tokenizer.kind, "trained": trained}
-    write_text(folder / "config.yaml", to_yaml(fields))
-    names = sorted(["config.yaml", "model.safetensors", *units.tokenizer.files])
-    write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    save_folder(folder, model, units.tokenizer, fields)
 
 
 def load_recurrent(folder: Path) -> RecurrentLm:

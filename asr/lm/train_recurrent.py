@@ -27,7 +27,7 @@ from asr.lm.recurrent import Perplexity, RecurrentConfig, RecurrentModel, load_r
 from asr.lm.units import EDGE, Units, encode_text, learn_units, read_sentences
 from asr.model.acoustic import load_model
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
-from asr.train.checkpoint import THREADS, Progress, load_checkpoint, save_checkpoint
+from asr.train.checkpoint import THREADS, Progress, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -267,9 +267,7 @@ def train_recurrent(
     fingerprint = _fingerprint(config, text, dev, units)
     if (out / "model" / "SHA256SUMS").exists():
         former = load_recurrent(out / "model").trained.get("fingerprint") or {}
-        differing = [name for name, value in fingerprint.items() if name != THREADS and former.get(name) != value]
-        if differing:
-            raise AsrError(f"{out / 'model'}: holds a model of another {' and '.join(differing)}; choose another --out")
+        refuse_another(out / "model", fingerprint, former)
         print(f"{out / 'model'}: is trained already", flush=True)
         return out / "model"
     ids, judge = encode_text(units, text), Judge(units, dev)

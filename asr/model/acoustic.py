@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from asr.config import Config, parse_config
 from asr.errors import AsrError
 from asr.features import Features
-from asr.files import read_text, replacing, sha256, write_text
+from asr.files import read_text
 from asr.model.attention_decoder import AttentionDecoder
 from asr.model.encoder import Encoder
+from asr.model.folder import check_sums, load_weights, save_folder
 from asr.tokens import LEXICON, Tokenizer, load_tokenizer
-from asr.yaml_files import read_yaml, to_yaml
+from asr.yaml_files import read_yaml
 
 
 class AcousticModel(nn.Module):
@@ -128,42 +127,8 @@ def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained
     Raises:
         AsrError: it could not be written.
     """
-    sums = folder / "SHA256SUMS"
-    sums.unlink(missing_ok=True)
-    weights = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
-    with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(weights)
-    tokenizer.save(folder)
-    write_text(folder / "config.yaml", to_yaml({**model.config.model_dump(), "trained": trained}))
-    write_text(folder / "MODEL_CARD.md", card)
-    names = sorted(["MODEL_CARD.md", "config.yaml", "model.safetensors", *tokenizer.files])
-    write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
-
-
-def check_sums(folder: Path) -> str:
-    """Holds every file of a model folder against its sum and returns the sum of the sums."""
-    sums = folder / "SHA256SUMS"
-    if not folder.is_dir():
-        raise AsrError(f"{folder}: there is no such model folder")
-    if not sums.exists():
-        raise AsrError(f"{folder}: not a finished model folder, its SHA256SUMS is missing")
-    listed = set()
-    for number, line in enumerate(read_text(sums).splitlines(), start=1):
-        digest, _, name = line.partition("  ")
-        listed.add(name)
-        if not name or Path(name).name != name:
-            raise AsrError(f"{sums}:{number}: must be a SHA-256 sum, two spaces and a file name")
-        file = folder / name
-        if not file.is_file():
-            raise AsrError(f"{file}: is missing from the model folder")
-        if sha256(file) != digest:
-            raise AsrError(f"{file}: was altered since the model was saved (its SHA-256 differs from SHA256SUMS)")
-    unlisted = sorted({"config.yaml", "model.safetensors"} - listed)
-    if not listed & {"tokens.txt", "tokens.model"}:
-        unlisted.append("tokens.txt or tokens.model")
-    if unlisted:
-        raise AsrError(f"{sums}: holds no sum of {', '.join(unlisted)}, so nobody knows whether it was altered")
-    return sha256(sums)
+    fields = {**model.config.model_dump(), "trained": trained}
+    save_folder(folder, model, tokenizer, fields, {"MODEL_CARD.md": card})
 
 
 def _require_lexicon(folder: Path) -> None:
@@ -171,45 +136,6 @@ def _require_lexicon(folder: Path) -> None:
     sums = folder / "SHA256SUMS"
     if not any(line.endswith(f"  {LEXICON}") for line in read_text(sums).splitlines()):
         raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
-
-
-def _misfits(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """What weights lack, have too much, or have in another shape than a module."""
-    needed = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    there = {name: list(tensor.shape) for name, tensor in weights.items()}
-    return [
-        *(
-            f"{name} is {there[name]}, not {needed[name]}"
-            for name in needed
-            if there.get(name, needed[name]) != needed[name]
-        ),
-        *(f"{name} is missing" for name in needed if name not in there),
-        *(f"{name} is not wanted" for name in there if name not in needed),
-    ]
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fills a module with the weights of a safetensors file.
-
-    Raises:
-        AsrError: the file cannot be read, does not fit the module, or holds values that are not finite.
-    """
-    try:
-        weights = load(path.read_bytes())
-    except OSError as error:
-        raise AsrError(f"{path}: could not be read ({error.strerror})") from error
-    except SafetensorError as error:
-        raise AsrError(f"{path}: not a safetensors file ({error})") from error
-    if misfits := _misfits(module, weights):
-        more = f", and {len(misfits) - 3} more do not fit" if len(misfits) > 3 else ""
-        raise AsrError(
-            f"{path}: does not fit config.yaml and the tokens beside it, it is another model's: "
-            f"{', '.join(misfits[:3])}{more}"
-        )
-    module.load_state_dict(weights)
-    for name, tensor in module.state_dict().items():
-        if not tensor.isfinite().all():
-            raise AsrError(f"{path}: {name} holds values that are not finite; train it again")
 
 
 def load_model(folder: Path) -> Recogniser:

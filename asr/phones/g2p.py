@@ -17,19 +17,17 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from asr.config import EncoderConfig, Strict
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.errors import AsrError
-from asr.files import replacing, sha256, write_text
 from asr.flat_config import parse_flat
-from asr.model.acoustic import check_sums, load_weights
+from asr.model.folder import check_sums, load_weights, save_folder
 from asr.model.recurrent import BidirectionalStack
 from asr.phones.dictionary import Phones
 from asr.tokens import BLANK, Tokenizer, load_tokenizer
-from asr.yaml_files import read_yaml, to_yaml
+from asr.yaml_files import read_yaml
 
 _PADDING = 0  # the letter behind a word's end
 _BATCH = 256  # words that are pronounced at once
@@ -179,16 +177,8 @@ def save_g2p(folder: Path, model: G2pModel, letters: str, phones: Tokenizer, tra
     Raises:
         AsrError: it could not be written.
     """
-    sums = folder / "SHA256SUMS"
-    sums.unlink(missing_ok=True)
-    with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
-    phones.save(folder)
-    write_text(
-        folder / "config.yaml", to_yaml({"g2p": model.config.model_dump(), "letters": letters, "trained": trained})
-    )
-    names = ["config.yaml", "model.safetensors", "tokens.txt"]
-    write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    fields = {"g2p": model.config.model_dump(), "letters": letters, "trained": trained}
+    save_folder(folder, model, phones, fields)
 
 
 def load_g2p(folder: Path) -> G2p:

@@ -29,7 +29,7 @@ from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, pad_letters, phon
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.score.statistics import interval
 from asr.tokens import Tokenizer
-from asr.train.checkpoint import THREADS, Progress, load_checkpoint, save_checkpoint
+from asr.train.checkpoint import THREADS, Progress, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -279,9 +279,7 @@ def train_g2p(config: G2pConfig, dictionary: Path, out: Path, device: torch.devi
     }
     if (out / "model" / "SHA256SUMS").exists():
         former = load_g2p(out / "model").trained.get("fingerprint") or {}
-        differing = [name for name, value in fingerprint.items() if name != THREADS and former.get(name) != value]
-        if differing:
-            raise AsrError(f"{out / 'model'}: holds a model of another {' and '.join(differing)}; choose another --out")
+        refuse_another(out / "model", fingerprint, former)
         print(f"{out / 'model'}: is trained already", flush=True)
         return out / "model"
     material = make_material(read_dictionary(dictionary, config.stress), config, str(dictionary))

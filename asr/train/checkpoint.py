@@ -51,6 +51,20 @@ def differing(fingerprint: dict[str, str], former: dict[str, str]) -> list[str]:
     ]
 
 
+def refuse_another(model: Path, fingerprint: dict[str, str], former: dict[str, str]) -> None:
+    """Refuses a folder that holds the finished model of another run; the number of threads may differ.
+
+    Raises:
+        AsrError: names what differs.
+    """
+    others = [name for name in differing(fingerprint, former) if name != THREADS]
+    if others:
+        raise AsrError(
+            f"{model}: holds a model that was trained with another {describe(others, fingerprint, former)}; "
+            f"train into another --out, or delete {model.parent} to begin anew"
+        )
+
+
 def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, str]) -> str:
     """What `differing` found, in words; of a config the first keys with both values."""
     try:

@@ -24,10 +24,9 @@ from asr.train.checkpoint import (
     THREADS,
     average_epochs,
     config_mark,
-    describe,
-    differing,
     epochs_to_export,
     load_checkpoint,
+    refuse_another,
 )
 from asr.train.evaluate import Development
 from asr.train.load import load_batch
@@ -91,16 +90,10 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     if not (folder / "SHA256SUMS").exists():
         return None
     recogniser = load_model(folder)
-    former = recogniser.trained.get("fingerprint") or {}
-    others = [name for name in differing(fingerprint, former) if name != THREADS]
-    if not others:
-        if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
-            (folder / "SHA256SUMS").touch()
-        return recogniser.trained
-    raise AsrError(
-        f"{folder}: holds a model that was trained with another {describe(others, fingerprint, former)}; "
-        f"train into another --out, or delete {folder.parent} to begin anew"
-    )
+    refuse_another(folder, fingerprint, recogniser.trained.get("fingerprint") or {})
+    if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
+        (folder / "SHA256SUMS").touch()
+    return recogniser.trained
 
 
 def probe_memory(trainer: Trainer) -> None:

@@ -143,7 +143,7 @@ def test_a_finished_run_is_not_trained_again_and_another_is_refused(
     before = _weights(_train(tmp_path))
     assert _weights(_train(tmp_path)) == before
     assert "is trained already" in capsys.readouterr().out
-    with pytest.raises(AsrError, match="holds a model of another config"):
+    with pytest.raises(AsrError, match="holds a model that was trained with another config"):
         _train(tmp_path, hidden=25)
 
 
