@@ -306,3 +306,47 @@ def close(fusion, ints, floats, node):  # type: ignore[no-untyped-def]
         if settings.has_hot:
             score += fusion.hot.complete[fusion.hot.after[ints[node, HOT], 0]]
     return score, lm, state
+
+
+@inlined
+def follow(fusion, ints, floats, node, token, limit):  # type: ignore[no-untyped-def]
+    """Scores the prefix of a node with one more token, with a lexicon or without; ``limit``: see `extend`.
+
+    Returns:
+        score, rank, LM, state, lex, hot; and the range of what may be chosen then (see `choose`): without a lexicon
+        one thing, with one that the word goes on and each word that ends here, and nothing where no word is spelled so.
+    """
+    settings, trie = fusion.settings, fusion.trie
+    score, rank, lm, state = 0.0, 0.0, 0.0, np.int64(0)
+    lex, hot, first, behind = np.int64(0), np.int64(0), np.int64(0), np.int64(1)
+    if settings.lexicon:
+        lex = trie_child(trie, ints[node, LEX], token)
+        if lex == NONE:
+            behind = np.int64(0)
+        else:
+            score, rank, lm, state = spell(fusion, ints, floats, node, token, lex)
+            hot = np.int64(ints[node, HOT])
+            first, behind = np.int64(trie.first_word[lex] - 1), np.int64(trie.first_word[lex + 1])
+    elif not settings.plain:
+        score, rank, lm, state, lex, hot = extend(fusion, ints, floats, node, token, limit)
+    return (score, rank, lm, state, lex, hot), first, behind
+
+
+@inlined
+def choose(fusion, reached, first, choice):  # type: ignore[no-untyped-def]
+    """One choice of those that `follow` gives.
+
+    Returns:
+        the word of the lexicon that ends, or NONE; and score, rank, LM, state, lex, hot, the rank −inf where a word of
+        the lexicon cannot go on.
+    """
+    trie = fusion.trie
+    score, _, lm, state, lex, hot = reached
+    label, to = np.int64(NONE), reached
+    if fusion.settings.lexicon:
+        if choice != first:
+            label = np.int64(trie.words[choice])
+            to = emit(fusion, score, lm, state, hot, label)
+        elif trie.first[lex] == trie.first[lex + 1]:
+            to = (score, -np.inf, lm, state, lex, hot)
+    return label, to

@@ -35,10 +35,8 @@ from asr.decode.fusion import (
     SLOT,
     STATE,
     TOKEN,
-    emit,
-    extend,
-    spell,
-    trie_child,
+    choose,
+    follow,
 )
 from asr.decode.work import (
     ADDED,
@@ -279,7 +277,7 @@ def _settle(size, count, beam, least, counts, ints, floats, entries, fresh, keys
 @kernel
 def _carry(log_probs, work, fusion, space):  # type: ignore[no-untyped-def]
     """Carries the beam from the first frame to the last; returns whether there was room for all nodes."""
-    settings, trie = fusion.settings, fusion.trie
+    settings = fusion.settings
     counts, ints, floats, entries, keys, order = (
         work.counts, work.ints, work.floats, work.entries, work.keys, work.order,
     )  # fmt: skip
@@ -321,29 +319,9 @@ def _carry(log_probs, work, fusion, space):  # type: ignore[no-untyped-def]
                 mass = (masses[entry, BLANK_MASS] if token == last else masses[entry, MASS]) + row[token]
                 if mass + known <= bar:
                     continue
-                lex, first, behind = np.int64(0), np.int64(0), np.int64(1)
-                score, rank, lm, state, hot = 0.0, 0.0, 0.0, np.int64(0), np.int64(0)
-                if settings.lexicon:
-                    lex = trie_child(trie, ints[node, LEX], token)
-                    if lex == NONE:
-                        continue
-                    score, rank, lm, state = spell(fusion, ints, floats, node, token, lex)
-                    hot = np.int64(ints[node, HOT])
-                    first, behind = np.int64(trie.first_word[lex] - 1), np.int64(trie.first_word[lex + 1])
-                elif not settings.plain:
-                    score, rank, lm, state, lex, hot = extend(fusion, ints, floats, node, token, bar - mass)
-                # Without a lexicon this runs once; with one, for the word that goes on and each word that ends here.
+                reached, first, behind = follow(fusion, ints, floats, node, token, bar - mass)
                 for choice in range(first, behind):
-                    label = np.int64(NONE)
-                    if settings.lexicon and choice == first:
-                        if trie.first[lex] == trie.first[lex + 1]:
-                            continue
-                        to = (score, rank, lm, state, lex, hot)
-                    elif settings.lexicon:
-                        label = np.int64(trie.words[choice])
-                        to = emit(fusion, score, lm, state, hot, label)
-                    else:
-                        to = (score, rank, lm, state, lex, hot)
+                    label, to = choose(fusion, reached, first, choice)
                     key = mass + to[1]
                     if key <= bar or _in_beam(ints, entries, work.child, work.next, entry, token, label):
                         continue

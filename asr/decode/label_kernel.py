@@ -10,7 +10,7 @@ import numpy as np
 
 from asr.compiled import kernel
 from asr.decode.ending import close_ends
-from asr.decode.fusion import HOT, LEX, NONE, SCORE, emit, extend, spell, trie_child
+from asr.decode.fusion import LEX, NONE, SCORE, choose, follow, trie_child
 from asr.decode.kernel import best_tokens, highest, keep_best, node_of, push
 from asr.decode.work import ENTRIES, ENTRY, MASS, SIDE, restart
 
@@ -62,25 +62,9 @@ def grow(acoustic, finished, work, fusion):  # type: ignore[no-untyped-def]
             bar = max(full, best - settings.beam_threshold)
             if row[token] + known <= bar:
                 break  # nor do the tokens behind it, which are no better
-            lex, first, behind = np.int64(0), np.int64(0), np.int64(1)
-            score, rank, lm, state, hot = 0.0, 0.0, 0.0, np.int64(0), np.int64(0)
-            if settings.lexicon:
-                lex = trie_child(trie, ints[node, LEX], token)
-                score, rank, lm, state = spell(fusion, ints, floats, node, token, lex)
-                hot = np.int64(ints[node, HOT])
-                first, behind = np.int64(trie.first_word[lex] - 1), np.int64(trie.first_word[lex + 1])
-            elif not settings.plain:
-                score, rank, lm, state, lex, hot = extend(fusion, ints, floats, node, token, bar - row[token])
-            # Without a lexicon this runs once; with one, for the word that goes on and each word that ends here.
+            reached, first, behind = follow(fusion, ints, floats, node, token, bar - row[token])
             for choice in range(first, behind):
-                label = np.int64(NONE)
-                to = (score, rank, lm, state, lex, hot)
-                if settings.lexicon and choice == first:
-                    if trie.first[lex] == trie.first[lex + 1]:
-                        continue
-                elif settings.lexicon:
-                    label = np.int64(trie.words[choice])
-                    to = emit(fusion, score, lm, state, hot, label)
+                label, to = choose(fusion, reached, first, choice)
                 key = row[token] + to[1]
                 if key <= bar:
                     continue

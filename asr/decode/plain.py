@@ -170,6 +170,15 @@ def _choose(size, count, beam, bar, nodes, entries, fresh, keys, serials, order,
 
 
 @kernel
+def _rescale(masses, size, best):  # type: ignore[no-untyped-def]
+    """Divides all masses by the best one's, before they become too small or too great; returns its logarithm."""
+    for entry in range(size):
+        for one in range(3):
+            masses[entry, one] /= best
+    return math.log(best)
+
+
+@kernel
 def _carry(probabilities, sums, nodes, work, blank, token_limit, token_ratio, beam_ratio, skip):  # type: ignore[no-untyped-def] # fmt: skip
     """Carries the empty prefix from the first frame to the last; returns whether ``nodes`` had room for all."""
     entries, last, shorter, child, following, column = (
@@ -246,10 +255,7 @@ def _carry(probabilities, sums, nodes, work, blank, token_limit, token_ratio, be
                 last[0] = blank  # of the empty prefix, should it stand there
                 _relate(nodes, size, entries, last, shorter, column, child, following)
         if best < _SMALL or best > 1 / _SMALL:
-            for entry in range(size):
-                for one in range(3):
-                    work.masses[side, entry, one] /= best
-            scale += math.log(best)
+            scale += _rescale(work.masses[side], size, best)
     work.counts[_SIZE], work.counts[_SIDE], work.scale[0] = size, side, scale
     return True
 
