@@ -5,7 +5,7 @@
 #   KEY=VALUE                  overrides of the config, as in train.epochs=5
 #
 # A stage that is done leaves a marker that holds its exit status and its command; the same command is not repeated,
-# unless the stage before it was run again since, or the config was edited.
+# unless the stage before it was run again since, or a file or model that it reads was written since.
 usage="usage: $0 ${arguments:-}[--stage A] [--stop-stage B] [--seed N] ${options:-}[KEY=VALUE ...]"
 wrong_usage() { echo "$usage" >&2; exit 2; }
 
@@ -37,17 +37,23 @@ command -v asr > /dev/null || { echo "the command asr is not installed: pip inst
 
 # stage NUMBER PRODUCT COMMAND...: the product is what the command writes last. A command that fails but has written it
 # (exit status 1: some utterances failed, the rest is there) does not stop the recipe, which returns 1 at its end.
-stage() {
-    local number=$1 product=$2 folder marker before=$previous command was word code=0
-    shift 2
+stage() { look_or_run "$1-" "$previous" "$@"; previous=$marker; }
+
+# shared NUMBER PRODUCT COMMAND...: the same for what other seeds and scripts make alike, such as a language model. No
+# stage stands before it, and its marker has no number, so that it is not made twice.
+shared() { look_or_run "" "" "$@"; }
+
+look_or_run() {
+    local name=$1 before=$2 number=$3 product=$4 folder command was word code=0
+    shift 4
     folder=$(dirname "$product")
-    marker=$folder/.$number-$(basename "$product").done
-    previous=$marker
+    marker=$folder/.$name$(basename "$product").done
     if [ "$number" -lt "$first" ] || [ "$number" -gt "$last" ]; then return 0; fi
     printf -v command '%q ' "$@"
     was=$(cat "$marker" 2> /dev/null || true)
     for word in "$@"; do
-        if [[ $word = *.yaml && $word -nt $marker ]]; then was=; fi
+        if [ -d "$word" ]; then word=$word/SHA256SUMS; fi
+        if [ -f "$word" ] && [ "$word" != "$product" ] && [ "$word" -nt "$marker" ]; then was=; fi
     done
     if [ -e "$product" ] && [ "${was#* }" = "$command" ] && [ ! "$before" -nt "$marker" ]; then
         echo "stage $number: done already ($product)"

@@ -136,9 +136,12 @@ def print_table(arguments: argparse.Namespace) -> None:
             commands[row] = [pythons[row.python], str(WORKER), row.encoder, threads, utterances]
         else:
             print(f"{row.name}: skipped, no --python {row.python}=PATH")
-    rounds = []
-    for _ in range(arguments.rounds):
-        rounds.append({row: child(*command) for row, command in commands.items()})
+    rounds: list[dict[Row, Any]] = []
+    for number in range(arguments.rounds):
+        rounds.append({})
+        for row, command in commands.items():
+            print(f"round {number + 1} of {arguments.rounds}: {row.name}", file=sys.stderr, flush=True)
+            rounds[-1][row] = child(*command)
     lstm = next(iter(commands))
     for lengths in rounds[0][lstm]["rates"]:
         heads = " ".join(f"{one:>19} {'lstm / this':>20}" for one in PRECISIONS)

@@ -40,6 +40,8 @@ def main() -> None:
     if not tunings:
         raise AsrError(f"{arguments.model}: was never tuned; run asr decode --tune first")
     search = Search(recogniser, tunings[-1].search, threads=1)
+    if search.encoded:
+        raise AsrError(f"{arguments.model}: was tuned last for a search with its decoder, which passes over no frame")
     rows: dict[str, np.ndarray] = {}
     for made in log_probs_of(read_manifest(arguments.manifest), recogniser.model, torch.device("cpu")):
         rows |= {one.id: row for one, row in made if not isinstance(row, str)}

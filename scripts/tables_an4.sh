@@ -4,11 +4,12 @@
 #
 #   scripts/tables_an4.sh [cells|regularisers|augmentation|encoders]...    default: all of them
 #
-# Needs data/an4, exp/an4/lm (recipes/an4/phones.sh --stage 1 --stop-stage 6 makes both, but for the model).
+# Needs data/an4 and exp/an4/lm, which recipes/an4/phones.sh --stop-stage 5 makes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 data=data/an4 lm=exp/an4/lm out=exp/tables receipts=recipes/an4/results/tables
+choices=(cells regularisers augmentation encoders)
 fixed=(--lm $lm/5gram.safetensors --lexicon $lm/lexicon.txt --lm-weight 0.6 --word-bonus -1 --beam 16)
 short=(encoder.hidden=160 train.epochs=16 train.average=5 train.learning_rate=0.002)
 
@@ -24,7 +25,7 @@ system() {
         if [ ! -e "$folder/decode/dev/result.json" ]; then
             asr train --threads 1 --config recipes/an4/conf/phones.yaml --train $data/train.jsonl \
                 --dev $data/dev.jsonl --out "$folder" seed=$seed "${short[@]}" "$@"
-            asr decode --threads 1 --model "$folder/model" "${fixed[@]}" --manifest $data/dev.jsonl
+            asr decode --threads 1 --model "$folder/model" "${fixed[@]}" ${more[@]+"${more[@]}"} --manifest $data/dev.jsonl
             asr score $data/dev.jsonl "$folder/decode/dev/hyp.jsonl"
         fi
         mkdir -p "$receipts/$name"
@@ -77,12 +78,14 @@ encoders() {
     system vgg encoder.subsampling.kind=vgg
     system deepspeech2 encoder.subsampling.kind=deepspeech2
     system self-attention encoder.attention.layers=1
+    more=(--ctc-weight 1)  # the decoder helps to train, and is not listened to
     system attention-decoder decoder.weight=0.3
 }
 
-if [ $# -eq 0 ]; then set -- cells regularisers augmentation encoders; fi
+if [ $# -eq 0 ]; then set -- "${choices[@]}"; fi
 for table in "$@"; do
-    names=()
+    if [[ " ${choices[*]} " != *" $table "* ]]; then echo "$table: the tables are ${choices[*]}" >&2; exit 2; fi
+    names=() more=()
     "$table"
     python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
     cat "docs/an4_$table.md"

@@ -193,12 +193,13 @@ def select(
     out: Path = typer.Option(..., "--out", metavar="FILE", help="The manifest to write."),
     speakers: str | None = typer.Option(None, "--speakers", metavar="A,B", help="Only these."),
     not_speakers: str | None = typer.Option(None, "--not-speakers", metavar="A,B", help="All but these."),
+    not_in: Path | None = typer.Option(None, "--not-in", metavar="MANIFEST", help="Not what stands there, by its id."),
 ) -> None:
-    """A part of a manifest: that of some speakers, or without some."""
+    """A part of a manifest: that of some speakers, or without some, or what another manifest has not."""
     from asr.manifest import read_manifest, write_manifest
 
-    if speakers is None and not_speakers is None:
-        raise UsageError("say which: --speakers A,B or --not-speakers A,B")
+    if speakers is None and not_speakers is None and not_in is None:
+        raise UsageError("say which: --speakers A,B, --not-speakers A,B or --not-in MANIFEST")
     utterances = read_manifest(manifest)
     known = {one.speaker for one in utterances if one.speaker}
     wanted = known if speakers is None else {name.strip() for name in speakers.split(",")}
@@ -206,8 +207,13 @@ def select(
     if unknown := sorted((wanted | unwanted) - known):
         some = ", ".join(sorted(known)[:20]) + (" …" if len(known) > 20 else "")
         raise UsageError(f"{manifest}: has no speaker {', '.join(map(repr, unknown))}; it has {some or 'none'}")
+    elsewhere = set() if not_in is None else {one.id for one in read_manifest(not_in)}
     # Without --speakers, utterances of nobody in particular are kept.
-    kept = [one for one in utterances if one.speaker not in unwanted and (speakers is None or one.speaker in wanted)]
+    kept = [
+        one
+        for one in utterances
+        if one.speaker not in unwanted and (speakers is None or one.speaker in wanted) and one.id not in elsewhere
+    ]
     if not kept:
         raise AsrError(f"{manifest}: no utterance would be left; nothing was written")
     write_manifest(out, kept)

@@ -16,29 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.lm.kneser_ney import estimate
 from asr.manifest import read_manifest
+from tests.cli.told import fatal, told
 from tests.tones import RATE, TINY, asr
 
 _QUICK = ("--threads", 1, *TINY, "train.epochs=1")
-
-
-def _told(done: subprocess.CompletedProcess[str], status: int, *fragments: object) -> str:
-    """The one line that says it: it holds every fragment; the exit status is right and there is no traceback."""
-    output = done.stdout + done.stderr
-    assert "Traceback" not in output, output
-    assert done.returncode == status, output
-    lines = [line for line in output.splitlines() if all(str(fragment) in line for fragment in fragments)]
-    assert len(lines) == 1, output
-    return lines[0]
-
-
-def _fatal(done: subprocess.CompletedProcess[str], status: int, *fragments: object) -> None:
-    """The same for what ends a command: the sentence is the only one of its kind and stands at the end."""
-    line = _told(done, status, *fragments)
-    assert line.startswith("error: ")
-    assert done.stderr.count("error: ") == 1
-    assert done.stderr.splitlines()[-1] == line
 
 
 def _write_lines(path: Path, lines: list[dict[str, object] | str]) -> Path:
@@ -94,8 +76,8 @@ def test_decode_names_what_it_cannot_read_writes_the_rest_and_score_counts_it(
     out = tmp_path / "decode"
     done = asr("decode", "--model", tone_run / "run" / "model", "--manifest", manifest, "--out", out, "--threads", 1)
     for name, path in bad.items():
-        told = _told(done, 1, "not decoded: ", f"bad-{name}" if name == "click" else path, _REASONS[name])
-        assert told.count(": ") >= 2
+        sentence = told(done, 1, "not decoded: ", f"bad-{name}" if name == "click" else path, _REASONS[name])
+        assert sentence.count(": ") >= 2
     assert "7 utterances were not decoded" in done.stderr
     written = [json.loads(line) for line in (out / "hyp.jsonl").read_text().splitlines()]
     assert [line["id"] for line in written] == [json.loads(json.dumps(line))["id"] for line in lines]
@@ -128,7 +110,7 @@ def test_train_names_what_it_leaves_out_and_trains_on_the_rest(
     done = asr("train", "--train", train, "--dev", tone_run / "dev.jsonl", "--out", out, *_QUICK)
     for name, (line, reason) in rejected.items():
         where = line["audio_filepath"] if name.startswith("not") else name
-        _told(done, 1, "not used: ", where, reason)
+        told(done, 1, "not used: ", where, reason)
     assert "5 utterances were not used" in done.stdout + done.stderr
     assert (out / "model" / "SHA256SUMS").exists()
     again = asr("train", "--train", train, "--dev", tone_run / "dev.jsonl", "--out", out, *_QUICK)
@@ -145,7 +127,7 @@ def test_train_stops_where_more_than_one_in_a_hundred_cannot_be_used(
     manifests = {"train": tone_run / "train.jsonl", "dev": tone_run / "dev.jsonl", where: spoiled}
     out = tmp_path / "run"
     done = asr("train", "--train", manifests["train"], "--dev", manifests["dev"], "--out", out, *_QUICK)
-    _fatal(done, 1, f"{where}: 2 of 22 utterances cannot be used", bad["missing"], bad["empty"])
+    fatal(done, 1, f"{where}: 2 of 22 utterances cannot be used", bad["missing"], bad["empty"])
     assert not (out / "model").exists()
 
 
@@ -176,7 +158,7 @@ def test_a_manifest_that_cannot_be_read_is_told_with_its_line(
     else:
         hypotheses = _write_lines(tmp_path / "hyp.jsonl", [{"id": "good0", "text": "do"}])
         done = asr("score", manifest, hypotheses, "--out", tmp_path / "out")
-    _fatal(done, 1, str(manifest) + fragments[0], *fragments[1:])
+    fatal(done, 1, str(manifest) + fragments[0], *fragments[1:])
     assert not (tmp_path / "out").exists()
 
 
@@ -197,7 +179,7 @@ def test_a_mistake_in_the_config_is_told_before_anything_begins(
     config.write_text(yaml)
     manifests = ("--train", tone_run / "train.jsonl", "--dev", tone_run / "dev.jsonl")
     done = asr("train", "--config", config, *manifests, "--out", tmp_path / "run", *overrides)
-    _fatal(done, 2, *fragments)
+    fatal(done, 2, *fragments)
     assert not (tmp_path / "run").exists()
 
 
@@ -228,7 +210,7 @@ def test_a_model_folder_that_is_not_whole(
         recording = read_manifest(tone_run / "dev.jsonl")[0].audio
         call = [sys.executable, "-c", code, "--model", str(model), str(recording)]
         done = subprocess.run(call, capture_output=True, text=True, timeout=60)
-    _fatal(done, 1, model if name == "SHA256SUMS" else model / name, reason)
+    fatal(done, 1, model if name == "SHA256SUMS" else model / name, reason)
     assert not (tmp_path / "out").exists()
 
 
@@ -242,7 +224,7 @@ def test_a_disk_that_is_full_loses_nothing_that_was_done(tone_run: Path, tmp_pat
     config = [*TINY, "train.batch_seconds=8", "train.epochs=20"]  # of tone_run
     command = ("train", "--train", tone_run / "train.jsonl", "--dev", tone_run / "dev.jsonl", "--out", run)
     first = asr(*command, "--threads", 1, *config, preexec_fn=_limit_file_size)
-    _fatal(first, 1, run / "checkpoints", "could not be written", "what stood there before is kept")
+    fatal(first, 1, run / "checkpoints", "could not be written", "what stood there before is kept")
     assert [path.name for path in run.rglob("*.part")] == []
 
     # The same at the very end: everything is trained, and only the model folder is still to be written.
@@ -250,7 +232,7 @@ def test_a_disk_that_is_full_loses_nothing_that_was_done(tone_run: Path, tmp_pat
     shutil.copytree(tone_run / "run" / "checkpoints", run / "checkpoints")
     kept = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
     last = asr(*command, "--threads", 1, *config, preexec_fn=_limit_file_size)
-    _fatal(last, 1, run / "model" / "model.safetensors", "could not be written")
+    fatal(last, 1, run / "model" / "model.safetensors", "could not be written")
     assert {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()} == kept
 
     freed = asr(*command, "--threads", 1, *config)
@@ -259,14 +241,14 @@ def test_a_disk_that_is_full_loses_nothing_that_was_done(tone_run: Path, tmp_pat
     assert (run / weights).read_bytes() == (tone_run / "run" / weights).read_bytes()
 
 
-def test_a_damaged_checkpoint_is_told(tone_run: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_istold(tone_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tone_run / "run" / "checkpoints", run / "checkpoints")
     latest = run / "checkpoints" / "latest.pt"
     latest.write_bytes(latest.read_bytes()[:5000])
     manifests = ("--train", tone_run / "train.jsonl", "--dev", tone_run / "dev.jsonl")
     done = asr("train", *manifests, "--out", run, "--threads", 1, *TINY)
-    _fatal(done, 1, latest, "damaged", "delete it")
+    fatal(done, 1, latest, "damaged", "delete it")
     assert not (run / "model").exists()
 
 
@@ -295,7 +277,7 @@ def test_an_output_folder_that_cannot_be_written_to(tone_run: Path, tmp_path: Pa
             (tmp_path / "waves_yesno").mkdir(exist_ok=True)
             shutil.copy(read_manifest(dev)[0].audio, tmp_path / "waves_yesno" / f"{name}.wav")
         done = asr("data", "prepare", "yesno", "--from", tmp_path, "--out", out)
-    _fatal(done, 1, out)
+    fatal(done, 1, out)
     if kind == "a file":
         assert out.read_text() == "mine"
 
@@ -326,103 +308,3 @@ def test_ctrl_c_during_decode_keeps_what_stood_there(tone_run: Path, tmp_path: P
     assert output == ""
     assert [path.name for path in out.iterdir()] == ["hyp.jsonl"]
     assert (out / "hyp.jsonl").read_text() == "of a former decoding"
-
-
-_ARPA = """\\data\\
-ngram 1=5
-ngram 2=2
-
-\\1-grams:
--99 <s> -0.3
--0.7 </s>
--1.5 <unk>
--0.6 do -0.2
--0.6 re -0.2
-
-\\2-grams:
--0.2 <s> do
--0.3 do re
-
-\\end\\
-"""
-
-
-def _decode_with(
-    tone_run: Path, out: Path, *options: object, model: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    folder = model or tone_run / "run" / "model"
-    arguments = ("--model", folder, "--manifest", tone_run / "dev.jsonl", "--threads", 1, *options)
-    return asr("decode", *arguments, *(() if "--tune" in options else ("--out", out)))
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "fragments"),
-    [
-        ("lm.txt", "do re mi\n", ("lm.txt: not a language model", "asr lm train")),
-        ("lm.arpa", "", ("lm.arpa: ",)),
-        ("lm.arpa", _ARPA.replace("ngram 2=2", "ngram 2=3"), ("lm.arpa", "2-grams", "3", "2")),
-        ("lm.arpa", _ARPA.replace("-0.6 re -0.2", "re -0.2"), ("lm.arpa:10", "'re' is not a number")),
-        ("lm.arpa", _ARPA.partition("-0.3 do re")[0], ("lm.arpa",)),
-        ("lm.arpa", _ARPA.replace(" do", " DO").replace(" re", " RE"), ("lower case, this language model upper case",)),
-        ("lm.arpa", None, ("lm.arpa: could not be read", "No such file")),
-    ],
-)
-def test_a_language_model_that_cannot_be_used(
-    tone_run: Path, tmp_path: Path, name: str, content: str | None, fragments: tuple[str, ...]
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    _fatal(_decode_with(tone_run, tmp_path / "out", "--lm", tmp_path / name), 1, *fragments)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_language_model_that_was_cut_off_or_is_of_the_other_kind(tone_run: Path, tmp_path: Path) -> None:
-    lm = tmp_path / "lm.safetensors"
-    estimate((one.text for one in read_manifest(tone_run / "train.jsonl")), 2).save(lm)
-    _fatal(_decode_with(tone_run, tmp_path / "out", "--lm", lm, "--rescore", lm), 1, lm, "no such model folder")
-    model = tone_run / "run" / "model"
-    _fatal(_decode_with(tone_run, tmp_path / "out", "--lm", model), 1, model, "needed is the file of an n-gram model")
-    for kept in (20, lm.stat().st_size - 10):
-        cut = tmp_path / "cut.safetensors"
-        cut.write_bytes(lm.read_bytes()[:kept])
-        _fatal(_decode_with(tone_run, tmp_path / "out", "--lm", cut), 1, cut)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "status", "fragments"),
-    [
-        (("--lexicon", "DO do\nSOL so l\n"), 1, ("lexicon.txt, line 2", "'SOL'", "'so'", "not a token")),
-        (("--lexicon", "DO\n"), 1, ("lexicon.txt, line 1", "'DO' has no tokens")),
-        (("--lexicon", ""), 1, ("lexicon.txt: no words",)),
-        (("--hotwords", "do, "), 2, ("hotword '' is empty",)),
-        (("--tune",), 2, ("--tune", "--lm")),
-    ],
-)
-def test_a_search_that_cannot_be_done(
-    tone_run: Path, tmp_path: Path, options: tuple[str, ...], status: int, fragments: tuple[str, ...]
-) -> None:
-    if options[0] == "--lexicon":
-        (tmp_path / "lexicon.txt").write_text(options[1])
-        options = ("--lexicon", str(tmp_path / "lexicon.txt"))
-    _fatal(_decode_with(tone_run, tmp_path / "out", *options), status, *fragments)
-    assert not (tmp_path / "out").exists()
-    assert not (tone_run / "run" / "model" / "decode.yaml").exists()
-
-
-def test_tuned_settings_that_are_damaged_or_of_another_model(tone_run: Path, tmp_path: Path) -> None:
-    model, lm, stored = tmp_path / "model", tmp_path / "lm.arpa", tmp_path / "model" / "decode.yaml"
-    shutil.copytree(tone_run / "run" / "model", model)
-    lm.write_text(_ARPA)
-    tuned = _decode_with(tone_run, tmp_path, "--lm", lm, "--tune", model=model)
-    assert tuned.returncode == 0, tuned.stderr
-    good = stored.read_text()
-    spoiled = {
-        good.replace("lm_weight: ", "lm_weight: much"): "search.lm_weight: Input should be a valid number",
-        good.replace("model_sha256: ", "model_sha256: 0"): "was tuned for another model than the one that lies there",
-    }
-    for content, reason in spoiled.items():
-        stored.write_text(content)
-        done = _decode_with(tone_run, tmp_path / "out", "--lm", lm, model=model)
-        _fatal(done, 1, stored, reason, "run asr decode --tune again")
-    assert _decode_with(tone_run, tmp_path / "out", model=model).returncode == 0  # greedy, which needs none of it

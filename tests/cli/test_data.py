@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_tables_and_kaldi(monkeypatch: pytest.MonkeyPatch, recordings: Path) -> 
         (["prepare", "an4", "--out", "x", "--leave-out", "ann"], "--leave-out is for fsdd"),
         (["prepare", "an4", "--out", "x", "--seed", "3"], "--seed is for spoken-digits"),
         (["prepare", "fsdd", "--out", "x", "--leave-out", "ann"], "no speaker 'ann'"),
-        (["select", "x", "--out", "y"], "--speakers A,B or --not-speakers"),
+        (["select", "x", "--out", "y"], "--speakers A,B, --not-speakers A,B or --not-in"),
     ],
 )
 def test_wrong_usage_is_a_sentence_and_2(
@@ -164,6 +165,9 @@ def test_select(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert chosen("--speakers", "a, c") == ["u0", "u2"]
     assert chosen("--not-speakers", "a,c") == ["u1", "u3"]
     assert chosen("--speakers", "a,b", "--not-speakers", "b") == ["u0"]
+    write_manifest(tmp_path / "known.jsonl", [rows[0], replace(rows[3], audio=tmp_path / "moved.wav")])
+    assert chosen("--not-in", str(tmp_path / "known.jsonl")) == ["u1", "u2"]
+    assert chosen("--not-in", str(tmp_path / "known.jsonl"), "--speakers", "a,b") == ["u1"]
     capsys.readouterr()
     both = ["--speakers", "a", "--not-speakers", "a"]
     assert asr(monkeypatch, "data", "select", tmp_path / "all.jsonl", "--out", tmp_path / "n.jsonl", *both) == 1

@@ -29,21 +29,41 @@ def _said(number: int, random: np.random.Generator, rate: int) -> tuple[list[str
     return words, resample(tone(words, random), RATE, rate)
 
 
+def _reader(part: Path, reader: str, count: int, random: np.random.Generator) -> None:
+    """``<part>/<reader>/128/``: FLAC files, and a ``.trans.txt`` that holds what they say."""
+    folder = part / reader / "128"
+    folder.mkdir(parents=True)
+    lines = []
+    for number in range(count):
+        name = f"{reader}-128-{number:04d}"
+        words, samples = _said(number, random, 16000)
+        soundfile.write(folder / f"{name}.flac", samples, 16000)
+        lines.append(f"{name} {' '.join(words).upper()}\n")
+    (folder / f"{reader}-128.trans.txt").write_text("".join(lines))
+
+
 def librispeech(corpora: Path, parts: Mapping[str, int], speakers: int = 2, first: int = 100) -> None:
-    """``LibriSpeech/<part>/<speaker>/<chapter>/``: FLAC files, and a ``.trans.txt`` that holds what they say."""
+    """``LibriSpeech/<part>/<speaker>/<chapter>/``, so many utterances of so many speakers a part."""
     random = np.random.default_rng(5)
     for place, (part, count) in enumerate(parts.items()):
         for speaker in range(speakers):
-            reader = f"{first + 100 * place + speaker}"
-            folder = corpora / "LibriSpeech" / part / reader / "128"
-            folder.mkdir(parents=True)
-            lines = []
-            for number in range(count // speakers):
-                name = f"{reader}-128-{number:04d}"
-                words, samples = _said(number, random, 16000)
-                soundfile.write(folder / f"{name}.flac", samples, 16000)
-                lines.append(f"{name} {' '.join(words).upper()}\n")
-            (folder / f"{reader}-128.trans.txt").write_text("".join(lines))
+            _reader(corpora / "LibriSpeech" / part, f"{first + 100 * place + speaker}", count // speakers, random)
+
+
+def mini_librispeech(corpora: Path, readers: Mapping[str, int], sample: Mapping[str, int]) -> None:
+    """``train-clean-100`` of these readers, and ``train-clean-5``: the first utterances of some, as published."""
+    random = np.random.default_rng(7)
+    for reader, count in readers.items():
+        _reader(corpora / "LibriSpeech" / "train-clean-100", reader, count, random)
+    for reader, count in sample.items():
+        whole, folder = (
+            corpora / "LibriSpeech" / part / reader / "128" for part in ("train-clean-100", "train-clean-5")
+        )
+        folder.mkdir(parents=True)
+        for path in sorted(whole.glob("*.flac"))[:count]:
+            (folder / path.name).write_bytes(path.read_bytes())
+        lines = (whole / f"{reader}-128.trans.txt").read_text().splitlines(keepends=True)
+        (folder / f"{reader}-128.trans.txt").write_text("".join(lines[:count]))
 
 
 def table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import math
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,11 @@ from tests.recipes import stand_ins
 from tests.recipes.running import begun, done_before, no_traceback, run
 from tests.tones import write_tones
 
-_SMALL = (
-    *("features.mels=16", "encoder.layers=1", "encoder.hidden=8", "encoder.subsampling.channels=4"),
+_TINY = (
+    *("features.mels=16", "encoder.layers=1", "encoder.hidden=8"),
     *("train.epochs=1", "train.batch_seconds=40", "augment.speeds=[1.0]"),
 )
+_SMALL = (*_TINY, "encoder.subsampling.channels=4")
 _EVALUATION = {"dev-clean": 4, "dev-other": 4, "test-clean": 4, "test-other": 2}
 
 
@@ -129,3 +132,54 @@ def test_commonvoice_says_what_is_missing(tree: Path, tmp_path: Path) -> None:
     assert nowhere.returncode == 2
     assert "nowhere: there is no such folder or archive" in no_traceback(nowhere)
     assert not list((tree / "data").rglob("*.jsonl"))
+
+
+_PHONES = {"DO": "D OW1", "RE": "R EY1", "MI": "M IY1", "FA": "F AA1", "SOL": "S OW1 L"}
+# With words of several of them, so that there is something to learn how words are pronounced from.
+_SPELLED = "".join(
+    f"{''.join(names)}  {' '.join(_PHONES[name] for name in names)}\n"
+    for count in (1, 2, 3)
+    for names in itertools.permutations(_PHONES, count)
+)
+
+
+@pytest.mark.slow
+def test_mini_librispeech_over_phones(tree: Path, tmp_path: Path) -> None:
+    """As published: train-clean-5 is a sample of train-clean-100; by a relative path and with text of one's own.
+
+    One recording cannot be read: it is named, all the rest is done, and the exit status is 1.
+    """
+    corpora = tmp_path / "corpora"
+    judges = dict.fromkeys(("4088", "4406", "5652", "8226"), 2)
+    stand_ins.mini_librispeech(corpora, {"19": 6, "26": 5, "27": 5, "40": 5, **judges}, {"19": 4, "40": 5})
+    (corpora / "LibriSpeech" / "train-clean-100" / "5652" / "128" / "5652-128-0001.flac").write_bytes(b"")
+    (corpora / "cmudict").write_text(_SPELLED)
+    (tmp_path / "mine.txt").write_text("DO RE MI\nFA SOL\nMI RE DO\n" * 5)
+
+    def phones(*options: object) -> subprocess.CompletedProcess[str]:
+        given = ("--more-speakers", "--text", "mine.txt", *options, *_TINY)
+        return run(tree, "librispeech/phones.sh", *given, cwd=tmp_path, ASR_CORPORA="corpora")
+
+    done = phones("--stop-stage", 12)
+    assert done.returncode == 1
+    assert "5652-128-0001.flac: the file is empty (0 bytes)" in no_traceback(done)
+    assert begun(done.stdout) == list(range(1, 13))
+    assert (tree / "exp" / "librispeech" / "phones-more-seed1" / "model" / "decode.yaml").exists()
+    data = tree / "data" / "librispeech"
+    assert len(read_manifest(data / "test.jsonl")) == 3
+    train = [one.id for one in read_manifest(data / "train-more.jsonl")]
+    assert len(train) == len(set(train)) == 9 + 2 + 5 + 5
+    assert {name.partition("-")[0] for name in train} == {"19", "26", "27", "40"}
+
+    # Another seed and the letters take the language model as it is; and the first seed stays done.
+    seed = phones("--seed", 2, "--stop-stage", 11)
+    assert (done_before(seed.stdout), begun(seed.stdout)) == ([*range(1, 11)], [11])
+    given = ("--text", tmp_path / "mine.txt", "--stage", 11, "--stop-stage", 11)
+    assert done_before(run(tree, "librispeech", *given, ASR_CORPORA=corpora).stdout) == [11]
+    again = phones("--stop-stage", 12)
+    assert (again.returncode, done_before(again.stdout)) == (1, [*range(1, 13)])
+
+    # Other text makes all of it anew but the training.
+    (tmp_path / "mine.txt").write_text("DO RE MI FA SOL\n" * 5)
+    other = phones("--stop-stage", 12)
+    assert (done_before(other.stdout), begun(other.stdout)) == ([*range(1, 8), 10, 11], [8, 9, 12])
