@@ -1,4 +1,4 @@
-"""Every recipe's script, and two recipes from end to end, in a copy of the tree: nothing of the user's changes."""
+"""Every recipe's script, and some recipes from end to end, in a copy of the tree: nothing of the user's changes."""
 
 from __future__ import annotations
 
