@@ -27,7 +27,7 @@ from asr.lm.recurrent import Perplexity, RecurrentConfig, RecurrentModel, load_r
 from asr.lm.units import EDGE, Units, encode_text, learn_units, read_sentences
 from asr.model.acoustic import load_model
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
-from asr.train.checkpoint import THREADS, Progress, load_checkpoint, refuse_another, save_checkpoint
+from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -235,7 +235,7 @@ def _make_units(config: RecurrentConfig, text: Sequence[Path], tokens: Path | No
 
 def _fingerprint(config: RecurrentConfig, text: Sequence[Path], dev: Path, units: Units) -> dict[str, str]:
     return {
-        "config": json.dumps(config.model_dump(), sort_keys=True),
+        "config": config_mark(config),
         "text": " ".join(map(sha256, text)),
         "dev text": sha256(dev),
         "units": hashlib.sha256("\n".join(units.tokenizer.symbols).encode()).hexdigest(),
@@ -267,7 +267,7 @@ def train_recurrent(
     fingerprint = _fingerprint(config, text, dev, units)
     if (out / "model" / "SHA256SUMS").exists():
         former = load_recurrent(out / "model").trained.get("fingerprint") or {}
-        refuse_another(out / "model", fingerprint, former)
+        refuse_another(out / "model", fingerprint, former, RecurrentConfig)
         print(f"{out / 'model'}: is trained already", flush=True)
         return out / "model"
     ids, judge = encode_text(units, text), Judge(units, dev)
@@ -283,7 +283,7 @@ def train_recurrent(
         flush=True,
     )
     if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer)
+        trainer.progress = load_checkpoint(latest, fingerprint, RecurrentConfig, model, trainer.optimizer)
         print(f"resuming after step {trainer.progress.step}", flush=True)
     run(
         trainer,

@@ -29,7 +29,7 @@ from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, pad_letters, phon
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.score.statistics import interval
 from asr.tokens import Tokenizer
-from asr.train.checkpoint import THREADS, Progress, load_checkpoint, refuse_another, save_checkpoint
+from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -273,13 +273,13 @@ def train_g2p(config: G2pConfig, dictionary: Path, out: Path, device: torch.devi
     """
     make_folder(out / "checkpoints")
     fingerprint = {
-        "config": json.dumps(config.model_dump(), sort_keys=True),
+        "config": config_mark(config),
         "dictionary": sha256(dictionary),
         THREADS: str(torch.get_num_threads()),
     }
     if (out / "model" / "SHA256SUMS").exists():
         former = load_g2p(out / "model").trained.get("fingerprint") or {}
-        refuse_another(out / "model", fingerprint, former)
+        refuse_another(out / "model", fingerprint, former, G2pConfig)
         print(f"{out / 'model'}: is trained already", flush=True)
         return out / "model"
     material = make_material(read_dictionary(dictionary, config.stress), config, str(dictionary))
@@ -297,7 +297,7 @@ def train_g2p(config: G2pConfig, dictionary: Path, out: Path, device: torch.devi
     )
     latest = out / "checkpoints" / "latest.pt"
     if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer)
+        trainer.progress = load_checkpoint(latest, fingerprint, G2pConfig, model, trainer.optimizer)
         print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
     _run(trainer, g2p, material.dev, out / "checkpoints", fingerprint)
     return _finish(trainer, g2p, material, dictionary, out, fingerprint)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from asr.config import Config, TrainConfig
+from asr.config import Strict, TrainConfig
 from asr.errors import AsrError
 from asr.files import replacing
 
@@ -34,41 +34,41 @@ _DAMAGE = (
 )
 
 
-def config_mark(config: Config) -> str:
+def config_mark(config: Strict) -> str:
     """The fingerprint's part that stands for a config; how often a run saves is not part of what it is."""
     return json.dumps(config.model_dump(exclude={"train": {"checkpoint_minutes"}}), sort_keys=True)
 
 
-def differing(fingerprint: dict[str, str], former: dict[str, str]) -> list[str]:
+def differing(fingerprint: dict[str, str], former: dict[str, str], kind: type[Strict]) -> list[str]:
     """Which parts of a run's fingerprint a former run does not share.
 
-    Configs are compared as they are understood today: a key that the former did not know yet has its default.
+    Configs are compared as ``kind`` understands them today: a key that the former did not know yet has its default.
     """
     return [
         name
         for name, value in fingerprint.items()
-        if former.get(name) != value and (name != "config" or _understood(former.get(name)) != value)
+        if former.get(name) != value and (name != "config" or _understood(former.get(name), kind) != value)
     ]
 
 
-def refuse_another(model: Path, fingerprint: dict[str, str], former: dict[str, str]) -> None:
+def refuse_another(model: Path, fingerprint: dict[str, str], former: dict[str, str], kind: type[Strict]) -> None:
     """Refuses a folder that holds the finished model of another run; the number of threads may differ.
 
     Raises:
         AsrError: names what differs.
     """
-    others = [name for name in differing(fingerprint, former) if name != THREADS]
+    others = [name for name in differing(fingerprint, former, kind) if name != THREADS]
     if others:
         raise AsrError(
-            f"{model}: holds a model that was trained with another {describe(others, fingerprint, former)}; "
+            f"{model}: holds a model that was trained with another {describe(others, fingerprint, former, kind)}; "
             f"train into another --out, or delete {model.parent} to begin anew"
         )
 
 
-def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, str]) -> str:
+def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, str], kind: type[Strict]) -> str:
     """What `differing` found, in words; of a config the first keys with both values."""
     try:
-        here, there = (_flat(json.loads(_understood(one.get("config")) or "")) for one in (fingerprint, former))
+        here, there = (_flat(json.loads(_understood(one.get("config"), kind) or "")) for one in (fingerprint, former))
     except ValueError:  # the former's config cannot be read any more
         here, there = {}, {}
     keys = [key for key in here if here[key] != there.get(key)]
@@ -85,10 +85,10 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _understood(mark: str | None) -> str | None:
-    """The mark of a former config with today's keys; as it is, where it is no config any more."""
+def _understood(mark: str | None, kind: type[Strict]) -> str | None:
+    """The mark of a former config with today's keys; as it is, where it is no config of this kind any more."""
     try:
-        return config_mark(Config.model_validate(json.loads(mark or "")))
+        return config_mark(kind.model_validate(json.loads(mark or "")))
     except ValueError:  # not JSON, or not valid today: both are ValueErrors
         return mark
 
@@ -165,11 +165,14 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     fingerprint: dict[str, str],
+    kind: type[Strict],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     smoothed: nn.Module | None = None,
 ) -> Progress:
     """Restores model, optimiser and moving average in place and returns where the run stood.
+
+    ``fingerprint`` must be that of the run that saved it, its config being one of ``kind``, see `differing`.
 
     Raises:
         AsrError: the checkpoint is damaged, or belongs to another config or other manifests.
@@ -182,7 +185,7 @@ def load_checkpoint(
             raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         stored = state["fingerprint"]
-        others = differing(fingerprint, stored)
+        others = differing(fingerprint, stored, kind)
         if not others:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
@@ -199,7 +202,7 @@ def load_checkpoint(
             f"{fingerprint[THREADS]}; give that --threads to go on, or delete {path.parent} to begin anew"
         )
     raise AsrError(
-        f"{path}: was written by a run with another {describe(others, fingerprint, stored)}; "
+        f"{path}: was written by a run with another {describe(others, fingerprint, stored, kind)}; "
         f"train into another --out, or delete {path.parent} to begin anew"
     )
 

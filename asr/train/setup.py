@@ -90,7 +90,7 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     if not (folder / "SHA256SUMS").exists():
         return None
     recogniser = load_model(folder)
-    refuse_another(folder, fingerprint, recogniser.trained.get("fingerprint") or {})
+    refuse_another(folder, fingerprint, recogniser.trained.get("fingerprint") or {}, Config)
     if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
         (folder / "SHA256SUMS").touch()
     return recogniser.trained
@@ -197,7 +197,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     probe_memory(trainer)
     latest = out / "checkpoints" / "latest.pt"
     if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, model, trainer.optimizer, trainer.smoothed)
+        trainer.progress = load_checkpoint(latest, fingerprint, Config, model, trainer.optimizer, trainer.smoothed)
         print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
     rate = "PER" if config.tokens.kind == "phone" else "WER"
     with Reporter(out / "tensorboard", config.train.epochs, trainer.progress.epoch, rate) as reporter:

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from asr.config import TrainConfig
+from asr.config import Config, TrainConfig
 from asr.errors import AsrError
+from asr.lm.recurrent import RecurrentConfig
+from asr.phones.g2p import G2pConfig
 from asr.train.checkpoint import (
     THREADS,
     Progress,
@@ -21,6 +23,7 @@ from asr.train.checkpoint import (
     epochs_to_export,
     load_checkpoint,
     prune_epochs,
+    refuse_another,
     save_checkpoint,
     save_epoch,
 )
@@ -49,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_saved_and_loaded_everything_is_the_same(path: Path) -> None:
     model, optimizer = _run(seed=2)
-    assert load_checkpoint(path, MARK, model, optimizer) == PROGRESS
+    assert load_checkpoint(path, MARK, Config, model, optimizer) == PROGRESS
     expected, its_optimizer = _run(seed=1)
     for one, other in ((model, optimizer), (expected, its_optimizer)):  # the next step is the same, too
         one.zero_grad()
@@ -66,22 +69,22 @@ def test_it_is_read_without_running_code(path: Path, tmp_path: Path) -> None:
 
     torch.save({"fingerprint": MARK, "model": Evil()}, path)
     with pytest.raises(AsrError, match="a damaged checkpoint"):
-        load_checkpoint(path, MARK, *_run())
+        load_checkpoint(path, MARK, Config, *_run())
     path.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(AsrError, match="a damaged checkpoint"):
-        load_checkpoint(path, MARK, *_run())
+        load_checkpoint(path, MARK, Config, *_run())
     assert not (tmp_path / "broken-in").exists()
 
 
 def test_of_a_run_with_other_threads(path: Path) -> None:
     with pytest.raises(AsrError, match=r"with --threads 1, .* with 2; give that --threads to go on"):
-        load_checkpoint(path, MARK | {THREADS: "2"}, *_run())
+        load_checkpoint(path, MARK | {THREADS: "2"}, Config, *_run())
 
 
 @pytest.mark.parametrize("what", ["config", "training manifest", "dev manifest"])
 def test_of_another_run(path: Path, what: str) -> None:
     with pytest.raises(AsrError, match=f"was written by a run with another {what}; train into another --out"):
-        load_checkpoint(path, MARK | {what: "another"}, *_run())
+        load_checkpoint(path, MARK | {what: "another"}, Config, *_run())
 
 
 def test_a_config_without_todays_keys_is_the_one_with_their_defaults() -> None:
@@ -91,27 +94,37 @@ def test_a_config_without_todays_keys_is_the_one_with_their_defaults() -> None:
         former.pop(next(iter(former)))  # each of them stands at its default but for encoder.cell, which is lstm
     now = MARK | {"config": config_mark(config)}
     stored = MARK | {"config": json.dumps(fields)}
-    assert differing(now, stored) == []
+    assert differing(now, stored, Config) == []
     fields["encoder"]["hidden"] = 8
-    assert differing(now, MARK | {"config": json.dumps(fields)}) == ["config"]
+    assert differing(now, MARK | {"config": json.dumps(fields)}, Config) == ["config"]
+
+
+@pytest.mark.parametrize("kind", [RecurrentConfig, G2pConfig])
+def test_a_small_models_config_has_defaults_of_its_own(kind: type[RecurrentConfig | G2pConfig]) -> None:
+    now, stored = MARK | {"config": config_mark(kind(hidden=7))}, MARK | {"config": '{"hidden": 7}'}
+    assert differing(now, stored, kind) == []
+    stored["config"] = '{"hidden": 8}'
+    with pytest.raises(AsrError, match=r"with another config \(hidden is 7 here, 8 there\); train into another"):
+        refuse_another(Path("run/model"), now, stored, kind)
 
 
 @pytest.mark.parametrize("former", ['{"encoder": {"no_longer": 1}}', "[1]", "not JSON", '{"train": {"epochs": 0}}'])
 def test_what_is_no_config_today_is_another(former: str) -> None:
-    assert differing(MARK | {"config": config_mark(tiny_config())}, MARK | {"config": former}) == ["config"]
-    assert differing(MARK, {}) == list(MARK)
+    now = MARK | {"config": config_mark(tiny_config())}
+    assert differing(now, MARK | {"config": former}, Config) == ["config"]
+    assert differing(MARK, {}, Config) == list(MARK)
 
 
 def test_the_moving_average_is_restored_with_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "latest.pt"
     smoothed, other = _run(seed=3)[0], _run(seed=4)[0]
     save_checkpoint(path, MARK, *_run(), PROGRESS, smoothed)
-    load_checkpoint(path, MARK, *_run(seed=2), other)
+    load_checkpoint(path, MARK, Config, *_run(seed=2), other)
     for name, tensor in other.state_dict().items():
         assert torch.equal(tensor, smoothed.state_dict()[name])
     save_checkpoint(path, MARK, *_run(), PROGRESS)
     with pytest.raises(AsrError, match="a damaged checkpoint"):
-        load_checkpoint(path, MARK, *_run(), other)
+        load_checkpoint(path, MARK, Config, *_run(), other)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
@@ -119,7 +132,7 @@ def test_cut_short(path: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(AsrError, match=r"latest\.pt: a damaged checkpoint; delete it to begin anew"):
-        load_checkpoint(path, MARK, *_run())
+        load_checkpoint(path, MARK, Config, *_run())
 
 
 def test_a_flipped_bit_anywhere_is_told_or_harmless(path: Path) -> None:
@@ -130,7 +143,7 @@ def test_a_flipped_bit_anywhere_is_told_or_harmless(path: Path) -> None:
         path.write_bytes(content[:position] + bytes([content[position] ^ 16]) + content[position + 1 :])
         model, optimizer = _run(seed=2)
         try:
-            assert load_checkpoint(path, MARK, model, optimizer) == PROGRESS
+            assert load_checkpoint(path, MARK, Config, model, optimizer) == PROGRESS
         except AsrError as error:
             noticed += 1
             assert "latest.pt" in str(error)
@@ -145,20 +158,20 @@ def test_a_flipped_bit_anywhere_is_told_or_harmless(path: Path) -> None:
 def test_of_something_else(path: Path, state: object) -> None:
     torch.save(state, path)
     with pytest.raises(AsrError, match="a damaged checkpoint"):
-        load_checkpoint(path, MARK, *_run())
+        load_checkpoint(path, MARK, Config, *_run())
 
 
 def test_of_another_size(path: Path) -> None:
     model = nn.Linear(3, 4)
     with pytest.raises(AsrError, match="a damaged checkpoint"):
-        load_checkpoint(path, MARK, model, torch.optim.AdamW(model.parameters()))
+        load_checkpoint(path, MARK, Config, model, torch.optim.AdamW(model.parameters()))
 
 
 def test_a_folder_in_its_place(path: Path) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(AsrError, match=r"latest\.pt: could not be (read|written)|damaged"):
-        load_checkpoint(path, MARK, *_run())
+        load_checkpoint(path, MARK, Config, *_run())
 
 
 def test_a_failed_write_keeps_what_was_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
