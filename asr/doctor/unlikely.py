@@ -25,8 +25,8 @@ class Unlikely:
         set: its manifest.
         id: of the utterance.
         doubt: how much less likely the transcript is than what was heard, see `doubt`.
-        text: the transcript.
-        heard: what the model hears, greedily.
+        text: the transcript; for a model of phones, how it is usually pronounced.
+        heard: what the model hears, greedily: words, or phones.
     """
 
     set: str
@@ -79,6 +79,7 @@ def least_likely(
         report: told how many seconds of audio are done, and of how many.
     """
     tokenizer, model = recogniser.tokenizer, recogniser.model
+    phones = tokenizer.kind == "phone"
     found = []
     usable = [
         case
@@ -95,8 +96,9 @@ def least_likely(
                 if isinstance(row, str):
                     continue
                 heard = greedy(row, BLANK, tokenizer, model.frame_seconds).text
-                text = " ".join(utterance.text.split())
-                labels = tokenizer.encode(text)
+                labels = tokenizer.encode(utterance.text)
+                # Without a lexicon phones make no words: phones are then compared with phones.
+                text = tokenizer.decode(labels) if phones else " ".join(utterance.text.split())
                 if heard != text and required_frames(labels) <= len(row):
                     found.append(Unlikely(name, utterance.id, doubt(row, labels), text, heard))
         done += sum(utterance.duration for utterance in chosen)

@@ -14,6 +14,7 @@ from asr.doctor.measure import measure
 from asr.doctor.unlikely import doubt, least_likely, log_likelihood
 from asr.manifest import read_manifest
 from asr.model.acoustic import load_model
+from asr.tokens import Tokenizer
 from tests.tones import learned
 
 
@@ -61,3 +62,18 @@ def test_exchanged_transcripts_are_the_most_doubtful(tmp_path_factory: pytest.Te
     assert {one.id: one.heard for one in found} == {one.id: one.text for one in (first, second)}
     assert all(one.doubt > 5 for one in found)
     assert done[-1][0] == done[-1][1]
+
+
+def test_a_model_of_phones_is_compared_by_its_phones(tmp_path_factory: pytest.TempPathFactory) -> None:
+    made = learned(tmp_path_factory)
+    recogniser = load_model(made.out / "model")
+    # The same model, whose tokens are now called phones: it hears each word as one of them.
+    words = recogniser.tokenizer.symbols[1:]
+    said = {word: [(word.upper(),)] for word in words}
+    phones = Tokenizer("phone", ["<blank>", *(word.upper() for word in words)], lexicon=said)
+    recogniser = replace(recogniser, tokenizer=phones)
+    first, *others = read_manifest(made.test)
+    wrong = next(one.text for one in others if one.text != first.text)
+    cases = [Case("test", "test", one, {}, measure(one)) for one in (replace(first, text=wrong), *others)]
+    (found,) = least_likely(cases, recogniser, torch.device("cpu"))
+    assert (found.id, found.text, found.heard) == (first.id, wrong.upper(), first.text.upper())
