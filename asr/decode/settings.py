@@ -107,7 +107,7 @@ class Tuned(Strict):
         search: the best settings.
         model_sha256: of the model that they are for; of several, `asr.decode.ensemble.ensemble_sha256`.
         manifest, manifest_sha256: the development set.
-        wer, wer_greedy: on that set [%].
+        wer, wer_greedy: on that set, with the search and without [%]; without one, phones make no words: None.
         calibration_error: expected calibration error of the words' confidences on that set.
     """
 
@@ -116,7 +116,7 @@ class Tuned(Strict):
     manifest: str
     manifest_sha256: str
     wer: float
-    wer_greedy: float
+    wer_greedy: float | None
     calibration_error: float
 
 

@@ -69,10 +69,9 @@ def tune_to_folder(
         raise AsrError(f"{manifest}: no utterance with words can be decoded, so there is nothing to tune on{why}")
     heard, references = [rows[one.id] for one in usable], [one.text for one in usable]
 
-    log_probs = [one.log_probs if isinstance(one, Heard) else one for one in heard]
-    greedy = greedy_system(recogniser, len(recognisers)).decode(log_probs)
-    greedy_wer = 100 * (texts_wer(references, [one.text for one in greedy])[0].rate or 0.0)
-    told(f"{len(usable)} of {len(utterances)} utterances; greedy WER {greedy_wer:.2f} %")
+    greedy_wer = _greedy_wer(recognisers, heard, references)
+    greedy = "" if greedy_wer is None else f"; greedy WER {greedy_wer:.2f} %"
+    told(f"{len(usable)} of {len(utterances)} utterances{greedy}")
     trial = _tune(search, settings, heard, references, lambda one: told(_line(one)))
     share = {} if trial.ctc_weight is None else {"ctc_weight": trial.ctc_weight}
     search.change(search.settings.with_options(trial.options).changed(**share))
@@ -85,7 +84,7 @@ def tune_to_folder(
         told(f"LSTM's share {weights.mix:g} of weight {weights.lm_weight:g}: WER {wer:.2f} %")
     error = _calibrate(search, usable, heard, manifest)
     told(f"best: {_line(trial)}; confidences' expected calibration error {error:.3f}")
-    if wer >= greedy_wer > 0:
+    if greedy_wer is not None and wer >= greedy_wer > 0:
         advice = (
             "language model does not help; is it of the same kind of text?" if search.lm else "search does not help"
         )
@@ -96,7 +95,7 @@ def tune_to_folder(
         manifest=manifest.as_posix(),
         manifest_sha256=sha256(manifest),
         wer=round(wer, 4),
-        wer_greedy=round(greedy_wer, 4),
+        wer_greedy=None if greedy_wer is None else round(greedy_wer, 4),
         calibration_error=round(error, 4),
     )
     if len(models) > 1:
@@ -124,6 +123,15 @@ def _hear(
         rows |= {utterance.id: row for utterance, row in made if not isinstance(row, str)}
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
     return rows, failed
+
+
+def _greedy_wer(recognisers: Sequence[Recogniser], heard: Sequence[Row], references: Sequence[str]) -> float | None:
+    """Without any search [%]; None for phones, of which only a search with a lexicon makes words."""
+    if recognisers[0].tokenizer.kind == "phone":
+        return None
+    log_probs = [one.log_probs if isinstance(one, Heard) else one for one in heard]
+    greedy = greedy_system(recognisers[0], len(recognisers)).decode(log_probs)
+    return 100 * (texts_wer(references, [one.text for one in greedy])[0].rate or 0.0)
 
 
 def _tune(

@@ -22,7 +22,9 @@ from asr.files import sha256
 from asr.lm.kneser_ney import estimate
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import Recogniser
+from asr.phones.dictionary import read_dictionary
 from asr.score.align import texts_wer
+from asr.tokens import Tokenizer
 from asr.yaml_files import read_yaml
 from tests.decode.models import tokenizer
 from tests.tones import RATE, learned
@@ -182,6 +184,24 @@ def test_tuning_a_model_stores_all_that_decoding_needs(model: tuple[Recogniser, 
     first = (folder / "decode.yaml").read_bytes()
     assert _tune(model)[1] == told
     assert (folder / "decode.yaml").read_bytes() == first
+
+
+def test_a_model_of_phones_is_judged_by_the_words_of_its_search_alone(model: tuple[Recogniser, Path, Path]) -> None:
+    recogniser, folder, manifest = model
+    words = recogniser.tokenizer.symbols[1:]
+    plain, lexicon = manifest.parent / "plain.txt", manifest.parent / "lexicon.txt"
+    plain.write_text("".join(f"{word} {word}\n" for word in words))
+    lexicon.write_text("".join(f"{word} {word.upper()}\n" for word in words))
+    of_words, told, _ = _tune(model, lexicon=str(plain))
+    assert f"greedy WER {of_words.wer_greedy:.2f} %" in told[0]
+    # The same model, whose tokens are now called phones.
+    phones = Tokenizer("phone", ["<blank>", *map(str.upper, words)], lexicon=read_dictionary(lexicon))
+    renamed = replace(recogniser, tokenizer=phones)
+    tuned, told, _ = _tune((renamed, folder, manifest), lexicon=str(lexicon))
+    assert (tuned.wer, tuned.wer_greedy) == (of_words.wer, None)
+    assert told[0] == "12 of 12 utterances"
+    assert not any("greedy" in line or "does not help" in line for line in told)
+    assert read_yaml(folder / "decode.yaml")["tunings"][-1]["wer_greedy"] is None
 
 
 def test_known_boundaries_teach_the_models_delay(model: tuple[Recogniser, Path, Path]) -> None:
