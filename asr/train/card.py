@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from asr.config import Config
+from asr.config import Cell, Config
+
+_CELLS: dict[Cell, str] = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn": "RNN",
+    "peephole": "LSTM with peepholes",
+    "projected": "LSTM with a recurrent projection",
+    "layernorm": "layer-normalised LSTM",
+}
 
 
 def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, Any]) -> str:
@@ -17,7 +26,7 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     above, beside = _self_attention(config), _attention_decoder(config)
     return f"""# Speech recogniser {trained["name"]}
 
-A bidirectional {encoder.cell.upper()} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{above},{
+A bidirectional {_CELLS[encoder.cell]} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{above},{
         beside
     }
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,

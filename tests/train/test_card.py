@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
 
+from asr.config import Cell
 from asr.train.card import model_card
 from tests.tones import tiny_config
 
@@ -39,6 +41,16 @@ def test_every_number_is_on_it() -> None:
         "| seed | 7 |",
     ):
         assert words in card
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_every_cell_has_the_name_it_is_known_by(cell: str) -> None:
+    card = model_card(tiny_config(f"encoder.cell={cell}"), 1, 1, TRAINED)
+    name = card.partition("\nA bidirectional ")[2].partition(" trained with CTC")[0]
+    assert set(re.findall("[A-Z]+", name)) <= {"LSTM", "GRU", "RNN"}, "no other acronym exists"
+    assert {"gru": "GRU", "rnn": "RNN"}.get(cell, "LSTM") in name
+    others = [model_card(tiny_config(f"encoder.cell={one}"), 1, 1, TRAINED) for one in get_args(Cell) if one != cell]
+    assert card not in others
 
 
 def test_self_attention_stands_on_it() -> None:
