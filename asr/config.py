@@ -6,19 +6,15 @@ an error that names the key, the file and the nearest valid key. ``key=value`` o
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from asr.errors import UsageError
+from asr.strict import Strict, explain
 from asr.yaml_files import parse_yaml, read_yaml
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class FeatureConfig(Strict):
@@ -338,32 +334,6 @@ class Config(Strict):
         return self
 
 
-def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _known_keys(field.annotation, f"{prefix}{name}.")
-    return keys
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    """One sentence a mistake: the key, what was seen, what was needed, the nearest valid key."""
-    sentences = []
-    for mistake in error.errors():
-        key = ".".join(str(part) for part in mistake["loc"])
-        if mistake["type"] == "extra_forbidden":
-            known = _known_keys(Config)
-            elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-            near = get_close_matches(key, elsewhere, cutoff=0) or get_close_matches(key, known)
-            sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        else:
-            reason = mistake["msg"].removeprefix("Value error, ")
-            seen = "" if isinstance(mistake["input"], dict) else f" (seen: {mistake['input']!r})"
-            sentences.append(f"{key}: {reason}{seen}" if key else reason)
-    return f"{source}: " + "; ".join(sentences)
-
-
 def parse_config(fields: dict[str, Any], source: str) -> Config:
     """Checks nested dictionaries against the config's types.
 
@@ -373,7 +343,7 @@ def parse_config(fields: dict[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(fields)
     except ValidationError as error:
-        raise UsageError(_explain(error, source)) from error
+        raise UsageError(explain(error, source, Config)) from error
 
 
 def _override(fields: dict[str, Any], assignment: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from asr.config import Strict
 from asr.errors import UsageError
+from asr.strict import Strict, explain
 
 Flat = TypeVar("Flat", bound=Strict)
 
@@ -24,15 +23,7 @@ def parse_flat(kind: type[Flat], fields: dict[str, Any], source: str, strict: bo
     try:
         return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
-        sentences = []
-        for mistake in error.errors():
-            key = ".".join(map(str, mistake["loc"]))
-            if mistake["type"] == "extra_forbidden":
-                near = get_close_matches(key, kind.model_fields, n=1)
-                sentences.append(f"there is no key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-            else:
-                sentences.append(f"{key}: {mistake['msg']} (seen: {mistake['input']!r})")
-        raise UsageError(f"{source}: {'; '.join(sentences)}") from error
+        raise UsageError(explain(error, source, kind)) from error
 
 
 def flat_config(kind: type[Flat], overrides: list[str] | None) -> Flat:

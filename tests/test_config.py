@@ -8,6 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from asr.config import Config, parse_config, read_config
 from asr.errors import AsrError, UsageError
+from asr.flat_config import parse_flat
+from asr.lm.recurrent import RecurrentConfig
+from asr.phones.g2p import G2pConfig
 from asr.yaml_files import to_yaml
 
 
@@ -70,6 +73,18 @@ def test_a_misspelt_key_is_named_with_the_file_and_the_nearest(
 
 def test_a_key_like_no_other_has_no_nearest(file: Path) -> None:
     assert _refused(file, "zzzzqqqq: 1").endswith("there is no key 'zzzzqqqq'")
+
+
+@pytest.mark.parametrize("fields", [{"sed": 1}, {"far.off.from.it.seed": 1}, {"seed": -1}, {"seed": {}}, {"zzqq": {}}])
+@pytest.mark.parametrize("kind", [RecurrentConfig, G2pConfig])
+def test_small_configs_tell_mistakes_in_the_same_words(
+    kind: type[RecurrentConfig | G2pConfig], fields: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError) as expected:
+        parse_config(fields, "conf")
+    with pytest.raises(UsageError) as caught:
+        parse_flat(kind, fields, "conf")
+    assert str(caught.value) == str(expected.value)
 
 
 def test_every_mistake_is_told_at_once(file: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from asr.config import Strict
 from asr.decode.beam import BeamOptions
 from asr.decode.rescore import Rescoring
 from asr.errors import AsrError, UsageError
 from asr.files import write_text
+from asr.strict import Strict
 from asr.yaml_files import read_yaml, to_yaml
 
 FILE = "decode.yaml"

@@ -15,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from asr.config import Strict, TrainConfig
+from asr.config import TrainConfig
 from asr.errors import AsrError
 from asr.files import replacing
+from asr.strict import Strict
 
 THREADS = "number of threads"  # the fingerprint's only part that is not about what is learned, only about rounding
 _MOST_KEYS = 3  # of a config that are named
