@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from asr.errors import UsageError
-from asr.strict import Strict, explain
+from asr.strict import Strict, explain, refuse_idle
 from asr.yaml_files import parse_yaml, read_yaml
 
 
@@ -64,8 +64,8 @@ class TokenConfig(Strict):
     def _consistent(self) -> TokenConfig:
         if self.kind == "phone" and not self.dictionary:
             raise ValueError("kind=phone needs a pronouncing dictionary: say which with tokens.dictionary=FILE")
-        if self.kind != "phone" and (self.dictionary or self.g2p or self.stress):
-            raise ValueError(f"dictionary, g2p and stress are for kind=phone, this is kind={self.kind}")
+        if self.kind != "phone":
+            refuse_idle(self, ("dictionary", "g2p", "stress"), f"this is kind={self.kind}", "give kind=phone")
         return self
 
 
@@ -123,9 +123,8 @@ class AttentionConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> AttentionConfig:
-        changed = [name for name, field in AttentionConfig.model_fields.items() if getattr(self, name) != field.default]
-        if changed and not self.layers:
-            raise ValueError(f"there are no layers of it, so {' and '.join(changed)} would mean nothing: give layers")
+        if not self.layers:
+            refuse_idle(self, AttentionConfig.model_fields, "there are no layers of it", "give layers")
         return self
 
 
@@ -153,8 +152,8 @@ class EncoderConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:
-        if self.recurrent_projection and self.cell != "projected":
-            raise ValueError(f"recurrent_projection is for the cell projected, this is {self.cell}")
+        if self.cell != "projected":
+            refuse_idle(self, ["recurrent_projection"], f"this is cell={self.cell}", "give cell=projected")
         if self.pyramid >= self.layers:
             raise ValueError(f"pyramid ({self.pyramid}) must be less than layers ({self.layers})")
         width, heads = 2 * self.direction_width, self.attention.heads
@@ -201,6 +200,12 @@ class DecoderConfig(Strict):
     embedding: int = Field(128, ge=1, description="width of a token's embedding")
     attention: int = Field(128, ge=1, description="width in which frames are compared with its state, and seen")
     dropout: float = Field(0.2, ge=0, lt=1, description="behind the embedding and before the softmax")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DecoderConfig:
+        if not self.weight:
+            refuse_idle(self, DecoderConfig.model_fields, "there is no such decoder", "give weight")
+        return self
 
 
 Codec = Literal["telephone", "mu-law", "a-law", "gsm", "mp3", "opus"]
@@ -302,6 +307,8 @@ class TrainConfig(Strict):
             raise ValueError(f"max_seconds ({self.max_seconds}) cannot exceed batch_seconds ({self.batch_seconds})")
         if len(set(self.intermediate)) != len(self.intermediate):
             raise ValueError(f"each of the intermediate layers must stand once, these are {self.intermediate}")
+        if not self.intermediate:
+            refuse_idle(self, ["intermediate_weight"], "there are no intermediate layers", "give intermediate")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,6 +10,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def refuse_idle(config: BaseModel, names: Iterable[str], why: str, remedy: str) -> None:
+    """Refuses keys that were changed though nothing would read them, which is a mistake that a run would not tell.
+
+    Args:
+        config: whose keys they are.
+        names: of the keys.
+        why: nothing would read them; the beginning of the sentence.
+        remedy: its end.
+
+    Raises:
+        ValueError: names those that are not at their defaults.
+    """
+    fields = type(config).model_fields
+    changed = [name for name in names if getattr(config, name) != fields[name].default]
+    if changed:
+        raise ValueError(f"{why}, so {' and '.join(changed)} would mean nothing: {remedy}")
 
 
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

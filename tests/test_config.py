@@ -129,7 +129,10 @@ def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key
         ("features: {low_frequency: 7999, high_frequency: -10}", "the bands must lie between"),
         ("augment: {speeds: [0.1]}", "speeds must lie between 0.5 and 2"),
         ("augment: {speeds: [1.0, 1.0]}", "each of the speeds must stand once"),
-        ("encoder: {recurrent_projection: 8}", "recurrent_projection is for the cell projected, this is lstm"),
+        (
+            "encoder: {recurrent_projection: 8}",
+            "this is cell=lstm, so recurrent_projection would mean nothing: give cell=projected",
+        ),
         ("encoder: {layers: 2, pyramid: 2}", "pyramid (2) must be less than layers (2)"),
         ("encoder: {layers: 1, connection: residual}", "more layers, or a projection of 512 or none"),
         ("encoder: {layers: 2, connection: highway, projection: 9}", "connection highway finds no layer"),
@@ -147,6 +150,14 @@ def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key
         (
             "encoder: {attention: {heads: 8, feed_forward: 9}}",
             "so heads and feed_forward would mean nothing: give layers",
+        ),
+        (
+            "decoder: {dropout: 0.1, hidden: 512}",
+            "decoder: there is no such decoder, so hidden and dropout would mean nothing: give weight",
+        ),
+        (
+            "train: {intermediate_weight: 0.5}",
+            "train: there are no intermediate layers, so intermediate_weight would mean nothing: give intermediate",
         ),
         ("train: {max_seconds: 200}", "max_seconds (200.0) cannot exceed batch_seconds (120.0)"),
     ],

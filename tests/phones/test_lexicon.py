@@ -82,7 +82,7 @@ def test_its_files_hold_all_of_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
     ("overrides", "sentence"),
     [
         (["tokens.kind=phone"], "kind=phone needs a pronouncing dictionary: say which with tokens.dictionary=FILE"),
-        (["tokens.dictionary=cmudict"], "dictionary, g2p and stress are for kind=phone, this is kind=char"),
+        (["tokens.dictionary=cmudict"], "this is kind=char, so dictionary would mean nothing: give kind=phone"),
         (["tokens.kind=word", "tokens.stress=true"], "this is kind=word"),
     ],
 )
