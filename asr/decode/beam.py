@@ -118,7 +118,13 @@ class BeamDecoder:
     acoustic score; if the frames rule out everything that the lexicon allows, the scores are −inf.
 
     See `asr.decode.hotwords` for what a hotword's weight [nats per word] means.
+
+    Attributes:
+        apart: with a lexicon, return every spelling found of the ``nbest`` sequences of words (and of those as good as
+            the last) as a candidate of its own, for whoever scores them anew and sums them then.
     """
+
+    apart = False
 
     def __init__(
         self,
@@ -309,7 +315,7 @@ class BeamDecoder:
         else:
             tokens = [found.tokens[begin : begin + size] for begin, (size, _) in zip(begins, sizes, strict=False)]
             spoken = [found.words[begin : begin + size] for begin, (_, size) in zip(begins, sizes, strict=False)]
-            for place, gain in self._best(_summed(tokens, spoken, [total for _, _, total in values[: len(begins)]])):
+            for place, gain in self._best(_spellings(tokens, spoken), [total for _, _, total in values]):
                 ids = tokens[place].tolist()
                 words = [self.lexicon.words[label] for label in spoken[place].tolist()]
                 labels = found.labels[begins[place] : begins[place] + len(ids)].tolist()
@@ -317,14 +323,16 @@ class BeamDecoder:
                 groups = self._groups(ids, labels, len(words))
                 candidates.append(Candidate(ids, words, groups, acoustic + gain, lm, total + gain))
         candidates.sort(key=lambda one: (-one.total, one.tokens, one.words))
-        return candidates[: self.options.nbest]
+        return candidates if self.apart else candidates[: self.options.nbest]
 
-    def _best(self, sums: dict[int, tuple[float, float]]) -> list[tuple[int, float]]:
-        """(place, gain) of what can be among the ``nbest``, equals of the last included; see `_summed`."""
-        if len(sums) > self.options.nbest:
-            least = sorted((total for total, _ in sums.values()), reverse=True)[self.options.nbest - 1]
-            return [(place, gain) for place, (total, gain) in sums.items() if total >= least]
-        return [(place, gain) for place, (_, gain) in sums.items()]
+    def _best(self, spellings: Sequence[list[int]], totals: Sequence[float]) -> list[tuple[int, float]]:
+        """(place, gain) of what can be among the ``nbest``, equals of the last included; see `log_sum`."""
+        sums = [log_sum([totals[place] for place in places]) for places in spellings]
+        least = sorted((total for total, _ in sums), reverse=True)[: self.options.nbest][-1]
+        kept = [(places, gain) for places, (total, gain) in zip(spellings, sums, strict=True) if total >= least]
+        if self.apart:
+            return [(place, 0.0) for places, _ in kept for place in places]
+        return [(places[0], gain) for places, gain in kept]
 
     def _groups(self, ids: list[int], labels: list[int], words: int) -> list[list[int]]:
         """The positions of each word's tokens."""
@@ -350,29 +358,29 @@ def _parts(lengths: Sequence[int], threads: int) -> list[tuple[int, int]]:
     return parts
 
 
-def _summed(tokens: list[np.ndarray], spoken: list[np.ndarray], totals: list[float]) -> dict[int, tuple[float, float]]:
-    """The best prefix of each sequence of words: its score with the others of the same words, and what those add.
+def _spellings(tokens: list[np.ndarray], spoken: list[np.ndarray]) -> list[list[int]]:
+    """For each sequence of words the prefixes that spell it, in their order.
 
     Args:
         tokens, spoken: the tokens and the words of each prefix.
-        totals: their scores, which descend.
     """
-    first: dict[bytes, int] = {}
     seen = set()
-    sums: dict[int, tuple[float, float]] = {}
-    for place, total in enumerate(totals):
-        words = spoken[place].tobytes()
-        spelling = (words, tokens[place].tobytes())
+    alike: dict[bytes, list[int]] = {}
+    for place, (ids, words) in enumerate(zip(tokens, spoken, strict=True)):
+        spelling = (words.tobytes(), ids.tobytes())
         if spelling in seen:
             continue  # the same tokens, parted into the same words at other places: the same alignments
         seen.add(spelling)
-        best = first.setdefault(words, place)
-        if best == place:
-            sums[place] = total, 0.0
-        elif total > -math.inf:
-            more = float(np.logaddexp(sums[best][0], total))
-            sums[best] = more, more - totals[best]
-    return sums
+        alike.setdefault(spelling[0], []).append(place)
+    return list(alike.values())
+
+
+def log_sum(totals: Sequence[float]) -> tuple[float, float]:
+    """ln of the sum of what has these logarithms, which descend; and how much more that is than the first of them."""
+    if len(totals) == 1 or totals[0] == -math.inf:
+        return totals[0], 0.0
+    total = float(np.logaddexp.reduce(totals))
+    return total, total - totals[0]
 
 
 def _settings(options: BeamOptions, modes: dict[str, Any], hot: Automaton, tokens: int) -> Settings:

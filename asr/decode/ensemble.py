@@ -9,6 +9,7 @@ spike timings for improved posterior fusion and knowledge distillation").
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
+from asr.decode.beam import BeamDecoder, BeamOptions, Candidate, log_sum
 from asr.decode.greedy import best_path, greedy
 from asr.decode.hypothesis import Decoder, Heard, Hypothesis
 from asr.errors import UsageError
@@ -136,12 +137,15 @@ class JointDecoder:
     """A beam search by each of several models, and their candidates put into one order.
 
     Each model proposes its best candidates; each candidate is then scored by every model (`joint_scores`), which
-    replaces its acoustic score. Language model, bonus and hotwords count as the search had counted them. A candidate
-    that a lexicon forced upon frames that rule it out keeps its score of −inf.
+    replaces its acoustic score. Language model, bonus and hotwords count as the search had counted them. With a lexicon
+    all spellings are scored that any model found of the words it proposes, and only then summed, so that candidates
+    differ in their words as those of one model do. A candidate that a lexicon forced upon frames that rule it out keeps
+    its score of −inf.
     """
 
     def __init__(self, decoder: BeamDecoder) -> None:
         self._each = decoder.with_options(replace(decoder.options, nbest=_EACH))
+        self._each.apart = True
         self.options = decoder.options
 
     def with_options(self, options: BeamOptions) -> JointDecoder:
@@ -149,7 +153,7 @@ class JointDecoder:
         return JointDecoder(self._each.with_options(options))
 
     def decode_batch(self, log_probs: Sequence[np.ndarray], threads: int) -> list[list[Candidate]]:
-        """Candidates of each utterance, at least one, the best first.
+        """Candidates of each utterance, at least one and at most ``nbest``, the best first.
 
         Args:
             log_probs: of each utterance, shape (M, S, V).
@@ -161,21 +165,40 @@ class JointDecoder:
         for rows in log_probs:
             _check_rows(rows)
         found = iter(self._each.decode_batch([row for rows in log_probs for row in rows], threads))
-        return [_together(rows, [next(found) for _ in rows]) for rows in log_probs]
+        joint = [_together(rows, [next(found) for _ in rows]) for rows in log_probs]
+        if self._each.lexicon is not None:
+            joint = [_summed(candidates) for candidates in joint]
+        return [sorted(candidates, key=_rank)[: self.options.nbest] for candidates in joint]
 
 
 def _together(rows: np.ndarray, proposed: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """One list of what the models proposed for an utterance, each transcript once."""
-    union: dict[tuple[int, ...], Candidate] = {}
-    for candidates in proposed:
-        for one in candidates:
-            former = union.setdefault(tuple(one.tokens), one)
-            if not math.isfinite(former.total):
-                union[tuple(one.tokens)] = one
-    candidates = list(union.values())
-    scores = joint_scores(rows, list(union)).tolist()
-    scored = [
-        replace(one, acoustic=score, total=one.total - one.acoustic + score) if math.isfinite(one.total) else one
-        for one, score in zip(candidates, scores, strict=True)
+    """What the models proposed for an utterance, each spelling of each sequence of words once, scored by all of them.
+
+    Homophones have the same tokens and differ in their words.
+    """
+    union: dict[tuple[tuple[int, ...], tuple[str, ...]], Candidate] = {}
+    for one in itertools.chain.from_iterable(proposed):
+        key = tuple(one.tokens), tuple(one.words)
+        if key not in union or not math.isfinite(union[key].total):
+            union[key] = one
+    transcripts = list(dict.fromkeys(tokens for tokens, _ in union))
+    scores = dict(zip(transcripts, joint_scores(rows, transcripts).tolist(), strict=True))
+    return [
+        replace(one, acoustic=scores[tokens], total=one.total - one.acoustic + scores[tokens])
+        if math.isfinite(one.total)
+        else one
+        for (tokens, _), one in union.items()
     ]
-    return sorted(scored, key=lambda one: -one.total)
+
+
+def _summed(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those of equal words as one: the best of them with the score of all."""
+    alike: dict[tuple[str, ...], list[Candidate]] = {}
+    for one in sorted(candidates, key=_rank):
+        alike.setdefault(tuple(one.words), []).append(one)
+    gains = [(ones[0], log_sum([one.total for one in ones])[1]) for ones in alike.values()]
+    return [replace(best, acoustic=best.acoustic + gain, total=best.total + gain) for best, gain in gains]
+
+
+def _rank(one: Candidate) -> tuple[float, list[int], list[str]]:
+    return -one.total, one.tokens, one.words

@@ -34,3 +34,20 @@ def boost(words: list[str], hotwords: list[tuple[str, float]]) -> float:
         wanted = phrase.split()
         total += sum(weight * len(wanted) for at in range(len(words)) if words[at : at + len(wanted)] == wanted)
     return total
+
+
+def parses(
+    ids: tuple[int, ...], spellings: list[tuple[str, tuple[int, ...]]], space: int | None
+) -> set[tuple[str, ...]]:
+    """Every sequence of words that these tokens spell."""
+    if not ids:
+        return {()}
+    found = set()
+    for word, spelling in spellings:
+        ends = [spelling] if space is None else [(*spelling, space)]
+        for end in ends:
+            if ids[: len(end)] == end:
+                found |= {(word, *rest) for rest in parses(ids[len(end) :], spellings, space)}
+        if ids == spelling:
+            found.add((word,))
+    return found

@@ -12,24 +12,7 @@ from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.decode.lexicon import Lexicon
 from asr.tokens import Tokenizer
 from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
-from tests.decode.oracle import ALPHA, BETA, CHARACTERS, FUSED, WIDE, boost, lm_score
-
-
-def parses(
-    ids: tuple[int, ...], spellings: list[tuple[str, tuple[int, ...]]], space: int | None
-) -> set[tuple[str, ...]]:
-    """Every sequence of words that these tokens spell."""
-    if not ids:
-        return {()}
-    found = set()
-    for word, spelling in spellings:
-        ends = [spelling] if space is None else [(*spelling, space)]
-        for end in ends:
-            if ids[: len(end)] == end:
-                found |= {(word, *rest) for rest in parses(ids[len(end) :], spellings, space)}
-        if ids == spelling:
-            found.add((word,))
-    return found
+from tests.decode.oracle import ALPHA, BETA, CHARACTERS, FUSED, WIDE, boost, lm_score, parses
 
 
 def folded(ids: tuple[int, ...], space: int | None) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from asr.decode import ensemble
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.decode.ensemble import (
     JointDecoder,
@@ -20,7 +22,7 @@ from asr.decode.ensemble import (
 )
 from asr.decode.greedy import greedy_decoder
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.lexicon import from_words
+from asr.decode.lexicon import Lexicon, from_words
 from asr.decode.manifest import decode_manifest, log_probs_of
 from asr.decode.settings import SearchSettings
 from asr.decode.system import Search, greedy_system
@@ -29,6 +31,7 @@ from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, Recogniser, load_model, save_model
 from asr.tokens import BLANK, Tokenizer
 from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
+from tests.decode.oracle import ALPHA, BETA, CHARACTERS, FUSED, lm_score, parses
 from tests.tones import Learned, learned, tiny_config
 
 CPU = torch.device("cpu")
@@ -124,7 +127,7 @@ def test_the_surer_model_prevails() -> None:
 
 def test_candidates_are_those_of_all_in_one_order_with_the_language_models_part_as_it_was() -> None:
     lm = random_lm("word", ["a", "at", "cat"], 2, seed=3)
-    decoder = BeamDecoder(LETTERS, BLANK, BeamOptions(beam=8, nbest=8, lm_weight=0.7, word_bonus=0.3), lm)
+    decoder = BeamDecoder(LETTERS, BLANK, BeamOptions(beam=8, nbest=16, lm_weight=0.7, word_bonus=0.3), lm)
     rows = np.stack([random_log_probs(9, len(LETTERS), seed) for seed in (4, 5)]).astype(np.float32)
     (found,) = JointDecoder(decoder).decode_batch([rows], 1)
     alone = {tuple(one.tokens): one for row in rows for one in decoder.decode(row)}
@@ -136,6 +139,52 @@ def test_candidates_are_those_of_all_in_one_order_with_the_language_models_part_
         assert one.acoustic == score
         assert one.total == pytest.approx(former.total - former.acoustic + score)
         assert (one.lm, one.words, one.groups) == (former.lm, former.words, former.groups)
+
+
+_PRONOUNCED = [("TO", "a b"), ("TWO", "a b"), ("TOO", "a b"), ("A", "a"), ("A", "b"), ("A", "b a"), ("B", "b b")]
+
+
+@pytest.mark.parametrize("tokens", [CHARACTERS, tokenizer("word", ["c", "a", "b"])], ids=["spaces", "no spaces"])
+@pytest.mark.parametrize("fused", [False, True], ids=["", "word model"])
+def test_with_a_lexicon_words_have_the_sum_of_what_all_models_together_give_each_spelling(
+    tokens: Tokenizer, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "_EACH", 5000)
+    rows = np.stack([random_log_probs(4, 4, seed) for seed in (7, 8)]).astype(np.float32)
+    lm = random_lm("word", ["TO", "TWO", "A"], 2, seed=3) if fused else None
+    lexicon = Lexicon([(word, spelling.split()) for word, spelling in _PRONOUNCED])
+    decoder = JointDecoder(BeamDecoder(tokens, BLANK, BeamOptions(**FUSED), lm, lexicon))
+    (found,) = decoder.decode_batch([rows], 1)
+
+    spellings = [(word, tuple(map(tokens.symbols.index, spelling.split()))) for word, spelling in _PRONOUNCED]
+    space = 1 if tokens.kind == "char" else None
+    wanted: dict[tuple[str, ...], float] = {}
+    one, other = (prefixes(row, BLANK) for row in rows)
+    for ids in one:
+        for words in parses(ids, spellings, space):
+            lm_part, outside = lm_score(lm, list(words)) if lm is not None else (0.0, 0.0)
+            total = (one[ids] + other[ids]) / 2 + ALPHA * lm_part + outside + BETA * len(words)
+            wanted[words] = float(np.logaddexp(wanted.get(words, -np.inf), total))
+    assert {tuple(each.words): each.total for each in found} == pytest.approx(wanted, abs=1e-4)
+    assert len(found) == len(wanted)
+    assert [each.total for each in found] == sorted((each.total for each in found), reverse=True)
+    for each in found:
+        assert tuple(each.words) in parses(tuple(each.tokens), spellings, space)
+        lm_part, outside = lm_score(lm, each.words) if lm is not None else (0.0, 0.0)
+        rest = ALPHA * lm_part + outside + BETA * len(each.words)
+        assert each.acoustic == pytest.approx(each.total - rest, abs=1e-5)
+    (best,) = decoder.with_options(replace(decoder.options, nbest=3)).decode_batch([rows], 1)
+    assert best == found[:3]
+
+
+def test_homophones_all_come_out_and_no_more_candidates_than_are_asked_for() -> None:
+    tokens = tokenizer("word", ["a", "b"])
+    lexicon = Lexicon([(word, spelling.split()) for word, spelling in _PRONOUNCED if "A" not in word])
+    row = np.log(np.array([[0.01, 0.98, 0.01], [0.01, 0.01, 0.98]], np.float32))
+    for nbest in (1, 3):
+        alone = BeamDecoder(tokens, BLANK, BeamOptions(nbest=nbest), lexicon=lexicon)
+        (found,) = JointDecoder(alone).decode_batch([np.stack([row, row])], 1)
+        assert [one.text for one in found] == [one.text for one in alone.decode(row)] == ["TO", "TOO", "TWO"][:nbest]
 
 
 def test_what_a_lexicon_forces_upon_frames_that_rule_it_out_keeps_its_score() -> None:
