@@ -27,6 +27,7 @@ from asr.model.ctc import ctc_loss
 from asr.tokens import BLANK, Tokenizer
 
 _EACH = 16  # candidates that each model may propose
+_MOST = 1 << 24  # numbers that scoring transcripts may hold at once (64 MB), if it can be done with so few
 
 
 def load_models(folders: Sequence[Path]) -> list[Recogniser]:
@@ -102,12 +103,15 @@ def joint_scores(rows: np.ndarray, transcripts: Sequence[Sequence[int]]) -> np.n
     """
     if rows.shape[1] == 0:
         return np.array([-math.inf if tokens else 0.0 for tokens in transcripts])
-    lengths = torch.full((len(transcripts),), rows.shape[1])
-    scores = [
-        -ctc_loss(torch.from_numpy(row).expand(len(transcripts), -1, -1), lengths, transcripts).double().numpy()
-        for row in rows
-    ]
-    return np.mean(scores, axis=0)
+    frames, longest = rows.shape[1], max(map(len, transcripts), default=0)
+    most = max(1, _MOST // (frames * (2 * longest + 1)))  # the loss keeps S × (2U + 1) numbers of each transcript
+    scores = np.empty((len(rows), len(transcripts)))
+    for begin in range(0, len(transcripts), most):
+        part = transcripts[begin : begin + most]
+        for row, found in zip(rows, scores[:, begin : begin + most], strict=True):
+            shared = torch.from_numpy(row).float().expand(len(part), -1, -1)  # (C, S, V), one row for all
+            found[:] = -ctc_loss(shared, torch.full((len(part),), frames), part).double().numpy()
+    return scores.mean(axis=0)
 
 
 def _check_rows(rows: np.ndarray) -> None:

@@ -29,6 +29,7 @@ from asr.decode.system import Search, greedy_system
 from asr.errors import UsageError
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, Recogniser, load_model, save_model
+from asr.model.ctc import ctc_loss
 from asr.tokens import BLANK, Tokenizer
 from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
 from tests.decode.oracle import ALPHA, BETA, CHARACTERS, FUSED, lm_score, parses
@@ -82,6 +83,25 @@ def test_the_score_is_the_mean_of_what_each_model_gives_to_all_alignments() -> N
     np.testing.assert_allclose(joint_scores(rows, transcripts), expected, rtol=1e-5, atol=1e-5)
     assert joint_scores(rows, [(1,) * 6, (1, 2)])[0] == -np.inf
     assert joint_scores(np.zeros((2, 0, 3), np.float32), [(), (1,)]).tolist() == [0, -np.inf]
+
+
+@pytest.mark.parametrize("most", [1, 600, 1000, 10**9])
+def test_transcripts_are_scored_in_parts_that_the_memory_can_hold(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.stack([random_log_probs(11, 4, seed) for seed in (1, 2)]).astype(np.float32)
+    transcripts = [(1, 2), (3,), (), (1, 1, 2, 3), (2, 2, 2, 2), (3, 1), (1,) * 12]
+    whole = joint_scores(rows, transcripts)
+    parts: list[list[tuple[int, ...]]] = []
+
+    def loss(log_probs: torch.Tensor, lengths: torch.Tensor, labels: list[tuple[int, ...]]) -> torch.Tensor:
+        assert len(labels) == 1 or len(labels) * 11 * (2 * max(map(len, labels)) + 1) <= most
+        parts.append(labels)
+        return ctc_loss(log_probs, lengths, labels)
+
+    monkeypatch.setattr(ensemble, "_MOST", most)
+    monkeypatch.setattr(ensemble, "ctc_loss", loss)
+    assert joint_scores(rows, transcripts).tolist() == whole.tolist()
+    assert [one for part in parts[::2] for one in part] == transcripts
+    assert len(parts) == 2 * {1: 7, 600: 4, 1000: 3, 10**9: 1}[most]
 
 
 def test_frames_to_be_shown_are_the_mean_of_probabilities() -> None:
