@@ -85,8 +85,9 @@ class Tokenizer:
             return sorted(set(text.split()) - self.lexicon.keys())
         if self._processor is not None:
             # SentencePiece reads its own word mark as a space: a transcript that holds one could not be spelled again.
-            known = {one for one in text if one != _WORD_MARK and BLANK not in self._processor.encode(one)}
-            return sorted({one for one in text if not one.isspace()} - known)
+            characters = {one for one in text if not one.isspace()}
+            known = {one for one in characters if one != _WORD_MARK and BLANK not in self._processor.encode(one)}
+            return sorted(characters - known)
         return sorted({unit for unit in self._units(text) if unit not in self._ids})
 
     def encode(self, text: str) -> list[int]:

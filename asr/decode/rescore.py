@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asr.decode.arrays import SPACE
 from asr.decode.beam import BeamOptions, Candidate
+from asr.decode.lexicon import Lexicon
 from asr.errors import AsrError, UsageError
 from asr.lm.recurrent import RecurrentLm
+from asr.lm.units import UNKNOWN_WORD
 from asr.tokens import BLANK, Tokenizer
 
-_LEAST_SHARE = 0.5  # of a vocabulary of words that the acoustic model must be able to write
+_LEAST_SHARE = 0.5  # of a vocabulary of words that a search must be able to write, or of the lexicon, if that is less
 
 
 @dataclass(frozen=True)
@@ -116,35 +119,42 @@ def rescore_nbests(
     return [rescore(one, found, searched, weights) for one, found in zip(nbests, scores, strict=True)]
 
 
-def check_recurrent_fit(tokenizer: Tokenizer, lm: RecurrentLm, name: str) -> None:
-    """Refuses a recurrent model that cannot read what the acoustic model writes.
+def check_recurrent_fit(tokenizer: Tokenizer, lm: RecurrentLm, name: str, lexicon: Lexicon | None = None) -> None:
+    """Refuses a recurrent model that cannot read what a search writes.
 
     Args:
         tokenizer: the acoustic model's.
         lm: the recurrent model.
         name: of the recurrent model, for the sentence.
+        lexicon: of the search; its words are then what is written.
 
     Raises:
-        AsrError: the acoustic model writes characters that the recurrent model lacks, or (a model of words) cannot
-            write most of its vocabulary; names some.
+        AsrError: the search writes characters or words that the recurrent model cannot read, or (a model of words) it
+            cannot write most of its vocabulary; names some.
     """
-    if tokenizer.kind == "phone":  # whose words are the lexicon's
-        return
     units = lm.units.tokenizer
     advice = "train it on text that is written as the model's transcripts are, upper or lower case included"
+    written = [word for token in range(BLANK + 1, len(tokenizer)) for word, _ in tokenizer.words([token])]
+    if lexicon is not None:
+        written = lexicon.words
+        advice = "train it on text that is written as the lexicon is, or leave those words out of the lexicon"
+    closed = lexicon is not None or tokenizer.token_words  # nothing but these words comes out
     if units.kind == "word":
-        words = [word for word in units.symbols[BLANK + 1 :] if word != "<unk>"]
-        foreign = [word for word in words if tokenizer.unknown(word)]
-        if len(foreign) > (1 - _LEAST_SHARE) * len(words):
-            raise AsrError(
-                f"{name}: {len(foreign)} of its {len(words)} words cannot be written in the model's tokens "
-                f"({_listed(foreign)}); {advice}"
-            )
-        return
-    written = {word for token in range(1, len(tokenizer)) for word, _ in tokenizer.words([token])}
-    lacking = sorted({character for word in written for character in units.unknown(word)})
+        words = [word for word in units.symbols[BLANK + 1 :] if word != UNKNOWN_WORD]
+        known = set(written)
+        foreign = [word for word in words if (word not in known if closed else tokenizer.unknown(word))]
+        most = min(len(words), len(known)) if closed else len(words)
+        if len(words) - len(foreign) < _LEAST_SHARE * most:
+            lost = "are not in the lexicon" if lexicon is not None else "cannot be written in the model's tokens"
+            raise AsrError(f"{name}: {len(foreign)} of its {len(words)} words {lost} ({_listed(foreign)}); {advice}")
+        if UNKNOWN_WORD in units.symbols:
+            return
+    one_word = not closed and tokenizer.kind == "char" and SPACE not in tokenizer.symbols
+    lacking = units.unknown(("" if one_word else " ").join(written))
     if lacking:
-        raise AsrError(f"{name}: it lacks {_listed(lacking)}, which the acoustic model writes; {advice}")
+        foreign = [word for word in written if units.unknown(word)] if lexicon is not None else []
+        where = f" in {len(foreign)} of the lexicon's {len(written)} words ({_listed(foreign)})" if foreign else ""
+        raise AsrError(f"{name}: it lacks {_listed(lacking)}, which the acoustic model writes{where}; {advice}")
 
 
 def _listed(names: list[str], most: int = 5) -> str:

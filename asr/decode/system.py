@@ -115,7 +115,7 @@ class Search:
             if settings.closed:
                 self.lexicon = _closed_lexicon(self.lm, tokenizer, str(settings.lm))
         if self.recurrent is not None:
-            check_recurrent_fit(tokenizer, self.recurrent, str(settings.rescore))
+            check_recurrent_fit(tokenizer, self.recurrent, str(settings.rescore), self.lexicon)
         if settings.background is not None and len(settings.background) != len(tokenizer):
             raise AsrError(
                 f"the background for word times has {len(settings.background)} numbers, the model has {len(tokenizer)} "

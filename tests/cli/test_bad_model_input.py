@@ -15,9 +15,11 @@ from asr.cli.main import app, run
 from asr.config import Config
 from asr.files import sha256
 from asr.lm.kneser_ney import estimate
+from asr.lm.recurrent import RecurrentConfig, RecurrentModel, save_recurrent
+from asr.lm.units import Units
 from asr.model.acoustic import AcousticModel, load_model, save_model
-from asr.tokens import Tokenizer
-from tests.tones import TINY, Learned, learned, tiny_config
+from asr.tokens import Tokenizer, train_tokenizer
+from tests.tones import PITCHES, TINY, Learned, learned, tiny_config
 
 _LETTERS = Tokenizer("char", ["<blank>", "<space>", *"adefimor"])
 _DICTIONARY = Path(__file__).parent.parent / "phones" / "tones.txt"
@@ -136,6 +138,26 @@ def test_a_lexicon_of_phones_for_a_model_that_has_none(
     assert status == 1
     assert "is spelled with" in told
     assert "which is not a token of the model; its tokens are do fa mi re" in told
+
+
+def test_an_lstm_that_lacks_letters_of_a_lexicon(
+    tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
+) -> None:
+    config = tiny_config("features.cmvn=none", "tokens.kind=phone", f"tokens.dictionary={_DICTIONARY}")
+    model = _untrained(tmp_path / "model", config, train_tokenizer(config.tokens, [" ".join(PITCHES)]))
+    lexicon, lm, lstm = (tmp_path / name for name in ("lexicon.txt", "lm.safetensors", "lstm"))
+    lexicon.write_text("do D OW\nre R EY\nre R IY\nfa F AA\nmi M IY\n")
+    estimate([" ".join(PITCHES)], 2).save(lm)
+    units = Units(Tokenizer("char", ["<blank>", "<space>", *"deimor"]))
+    save_recurrent(lstm, RecurrentModel(RecurrentConfig(hidden=8, embedding=16), len(units)), units, {})
+    searching = ("--lm", lm, "--lexicon", lexicon, "--rescore", lstm)
+    for tuning in ((), ("--tune",)):
+        status, told = call(*_decoding(tones, tmp_path / "out", model), *searching, *tuning)
+        assert status == 1
+        assert (
+            f"{lstm}: it lacks 'a', 'f', which the acoustic model writes in 1 of the lexicon's 4 words ('fa')" in told
+        )
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

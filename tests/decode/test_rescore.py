@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
+from asr.decode.lexicon import Lexicon
 from asr.decode.rescore import Rescoring, check_recurrent_fit, recurrent_scores, rescore, rescore_nbests
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
@@ -19,6 +20,7 @@ from asr.tokens import Tokenizer
 
 _PLAIN = BeamOptions(lm_weight=0.0, word_bonus=0.0)
 _CHARACTERS = ["<blank>", "<space>", *"abc"]
+_PHONES = Tokenizer("phone", ["<blank>", "P", "Q"])
 
 
 def _lm(kind: str = "char", symbols: list[str] = _CHARACTERS) -> RecurrentLm:
@@ -156,3 +158,53 @@ def test_a_model_of_another_case_is_refused(tmp_path) -> None:  # type: ignore[n
         wanted = "5 of its 5 words cannot be written" if unit == "word" else "it lacks 'A', 'B', 'C'"
         with pytest.raises(AsrError, match=f"books: {wanted}"):
             check_recurrent_fit(upper, lm, "books")
+
+
+def _pronounced(words: str) -> Lexicon:
+    return Lexicon((word, ["P"]) for word in words.split())
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        Tokenizer("char", _CHARACTERS),
+        Tokenizer("char", ["<blank>", *"abc"]),
+        Tokenizer("word", ["<blank>", "<unk>", "a", "b"]),
+        Tokenizer("word", ["<blank>", "a", "b"]),
+        Tokenizer("phone", ["<blank>", "P"], lexicon={"a": [("P",)], "ab": [("P", "P")], "ca": [("P",)]}),
+    ],
+    ids=["characters", "no space", "words", "closed words", "phones"],
+)
+@pytest.mark.parametrize("words", ["a", "a b", "ab ca", "a A", "ab cab bé", "a b c d e f g", "É"])
+def test_of_a_lexicon_what_cannot_be_scored_is_refused_and_nothing_else(units: Tokenizer, words: str) -> None:
+    def refused() -> bool:
+        try:
+            check_recurrent_fit(_PHONES, lm, "books", _pronounced(words))
+        except AsrError as error:
+            assert str(error).startswith("books: ")
+            return True
+        return False
+
+    def scored() -> bool:
+        try:
+            lm.score([words.split()])
+        except AsrError:
+            return False
+        return True
+
+    lm = RecurrentLm(_lm(units.kind, units.symbols).model, Units(units), {}, "")
+    open_vocabulary = "<unk>" in units.symbols  # anything can be scored: refused is another vocabulary
+    assert refused() != (bool({"a", "b"} & set(words.split())) if open_vocabulary else scored())
+
+
+def test_words_of_a_lexicon_are_named_with_what_the_model_lacks() -> None:
+    with pytest.raises(AsrError) as caught:
+        check_recurrent_fit(_PHONES, _lm(), "books", _pronounced("ab cöb abba äb bä öl"))
+    assert str(caught.value) == (
+        "books: it lacks 'l', 'ä', 'ö', which the acoustic model writes in 4 of the lexicon's 6 words ('cöb', 'äb', "
+        "'bä', 'öl'); train it on text that is written as the lexicon is, or leave those words out of the lexicon"
+    )
+    with pytest.raises(AsrError, match=r"books: 3 of its 3 words are not in the lexicon \('A', 'B', 'C'\)"):
+        check_recurrent_fit(_PHONES, _lm("word", ["<blank>", "<unk>", *"ABC"]), "books", _pronounced("a b c"))
+    with pytest.raises(AsrError, match="books: it lacks 'P', 'Q', which the acoustic model writes; "):
+        check_recurrent_fit(_PHONES, _lm(), "books")
