@@ -11,7 +11,6 @@ export PATH="$PWD/.venv/bin:$PATH"
 data=data/an4 lm=exp/an4/lm out=exp/tables receipts=recipes/an4/results/tables
 choices=(cells regularisers augmentation encoders)
 fixed=(--lm $lm/5gram.safetensors --lexicon $lm/lexicon.txt --lm-weight 0.6 --word-bonus -1 --beam 16)
-short=(encoder.hidden=160 train.epochs=16 train.average=5 train.learning_rate=0.002)
 
 # system NAME OVERRIDES...: two seeds of it; the first of a table is what the others are held against
 system() {
@@ -23,8 +22,8 @@ system() {
         if [ -e "$receipts/$name/seed$seed.json" ]; then continue; fi
         echo "$name, seed $seed"
         if [ ! -e "$folder/decode/dev/result.json" ]; then
-            asr train --threads 1 --config recipes/an4/conf/phones.yaml --train $data/train.jsonl \
-                --dev $data/dev.jsonl --out "$folder" seed=$seed "${short[@]}" "$@"
+            asr train --threads 1 --config scripts/tables_an4.yaml --train $data/train.jsonl \
+                --dev $data/dev.jsonl --out "$folder" seed=$seed "$@"
             asr decode --threads 1 --model "$folder/model" "${fixed[@]}" ${more[@]+"${more[@]}"} --manifest $data/dev.jsonl
             asr score $data/dev.jsonl "$folder/decode/dev/hyp.jsonl"
         fi
