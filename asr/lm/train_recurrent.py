@@ -27,6 +27,7 @@ from asr.lm.recurrent import Perplexity, RecurrentConfig, RecurrentModel, load_r
 from asr.lm.units import EDGE, Units, encode_text, learn_units, read_sentences
 from asr.model.acoustic import load_model
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
+from asr.train.batches import plan_by_length
 from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
@@ -54,32 +55,6 @@ def spans(ids: np.ndarray, longest: int) -> np.ndarray:
     return np.stack([first, np.minimum(first + longest, ends[owner])], axis=1)
 
 
-def plan_epoch(lengths: np.ndarray, batch_units: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Batches of an epoch: every span once, those of a batch alike in length, in an order drawn from (seed, epoch).
-
-    Args:
-        lengths: units of each span, shape (spans,).
-        batch_units: most units of a batch, padding included; a longer span has a batch of its own.
-        seed: of the run.
-        epoch: counted from 0.
-    """
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    pool = max(int(_POOL * batch_units / lengths.mean()), 1)
-    batches: list[np.ndarray] = []
-    for start in range(0, len(order), pool):
-        chosen = order[start : start + pool]
-        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
-        begin = 0
-        while begin < len(chosen):
-            # Sorted, so a batch is as long as its last: the largest count whose padded size still fits.
-            sizes = lengths[chosen[begin:]] * np.arange(1, len(chosen) - begin + 1)
-            count = max(int(np.searchsorted(sizes, batch_units, side="right")), 1)
-            batches.append(chosen[begin : begin + count])
-            begin += count
-    return [batches[index] for index in random.permutation(len(batches))]
-
-
 class LmTrainer:
     """A run in memory: model, optimiser and how far it has come."""
 
@@ -96,7 +71,7 @@ class LmTrainer:
     def plan(self) -> list[np.ndarray]:
         """The batches of the current epoch."""
         lengths = self.spans[:, 1] - self.spans[:, 0]
-        return plan_epoch(lengths, self.config.batch_units, self.config.seed, self.progress.epoch)
+        return plan_by_length(lengths, self.config.batch_units, _POOL, self.config.seed, self.progress.epoch)
 
     def learning_rate(self, done: float) -> float:
         """After this share of the run, 0 to 1: a linear rise over the first steps times half a cosine down to 1 %."""

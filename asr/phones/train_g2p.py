@@ -29,6 +29,7 @@ from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, pad_letters, phon
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.score.statistics import interval
 from asr.tokens import Tokenizer
+from asr.train.batches import plan_by_length
 from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
@@ -106,31 +107,6 @@ def make_material(dictionary: Pronunciations, config: G2pConfig, where: str) -> 
     return Material(letters, phones, train, kept["dev"], kept["test"], left_out)
 
 
-def plan_epoch(examples: Sequence[Example], batch_letters: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of an epoch: every example once, those of a batch alike in length, in an order drawn from (seed, epoch).
-
-    Args:
-        examples: what is learned from.
-        batch_letters: most letters of a batch, padding included; a longer word has a batch of its own.
-        seed: of the run.
-        epoch: counted from 0.
-    """
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(examples)).tolist()
-    mean = sum(len(one.letters) for one in examples) / len(examples)
-    pool = max(int(_POOL * batch_letters / mean), 1)
-    batches: list[list[int]] = []
-    for start in range(0, len(order), pool):
-        batch: list[int] = []
-        for index in sorted(order[start : start + pool], key=lambda index: len(examples[index].letters)):
-            if batch and len(examples[index].letters) * (len(batch) + 1) > batch_letters:
-                batches.append(batch)
-                batch = []
-            batch.append(index)
-        batches.append(batch)
-    return [batches[index] for index in random.permutation(len(batches))]
-
-
 @dataclass(frozen=True)
 class Judged:
     """How well words were pronounced; a word counts as right if it equals any of its pronunciations.
@@ -174,13 +150,18 @@ class G2pTrainer:
         self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
         self.progress = Progress()
 
+    def plan(self) -> list[np.ndarray]:
+        """The batches of the current epoch."""
+        lengths = np.array([len(one.letters) for one in self.examples])
+        return plan_by_length(lengths, self.config.batch_letters, _POOL, self.config.seed, self.progress.epoch)
+
     def learning_rate(self, part: float) -> float:
         """A linear rise over the first steps times half a cosine down to 1 %; ``part`` of the epoch is done."""
         rise = min((self.progress.step + 1) / max(self.config.warmup_steps, 1), 1.0)
         done = (self.progress.epoch + part) / self.config.epochs
         return self.config.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
-    def step(self, batch: Sequence[int], part: float) -> None:
+    def step(self, batch: np.ndarray, part: float) -> None:
         """One optimiser step.
 
         Raises:
@@ -242,7 +223,7 @@ def _run(trainer: G2pTrainer, g2p: G2p, dev: Pronunciations, folder: Path, finge
     print(HEADING, flush=True)
     with stop_requests() as asked:
         while progress.epoch < config.epochs:
-            plan = plan_epoch(trainer.examples, config.batch_letters, config.seed, progress.epoch)
+            plan = trainer.plan()
             clock = time.monotonic()
             for batch in plan[progress.group :]:
                 trainer.step(batch, progress.group / len(plan))

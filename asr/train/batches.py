@@ -48,3 +48,33 @@ def plan_epoch(items: list[Item], batch_seconds: float, seed: int, epoch: int) -
         longest = max(longest, item.seconds)
     batches.append(batch)
     return [batches[number] for number in generator.permutation(len(batches))]
+
+
+def plan_by_length(lengths: np.ndarray, largest: int, pool: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Batches of one epoch: every sequence once, those of a batch alike in length, in an order of (seed, epoch).
+
+    Args:
+        lengths: of the sequences, shape (N,).
+        largest: padded length of a batch, sequences × the longest of them; a longer one has a batch of its own.
+        pool: batches whose sequences are sorted by length together; the more, the less is padded, and mixed.
+        seed: of the run.
+        epoch: counted from 0.
+
+    Returns:
+        The indices of each batch's sequences.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    together = max(int(pool * largest / lengths.mean()), 1)
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), together):
+        chosen = order[start : start + together]
+        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+        begin = 0
+        while begin < len(chosen):
+            # Sorted, so a batch is as long as its last: the largest count whose padded size still fits.
+            sizes = lengths[chosen[begin:]] * np.arange(1, len(chosen) - begin + 1)
+            count = max(int(np.searchsorted(sizes, largest, side="right")), 1)
+            batches.append(chosen[begin : begin + count])
+            begin += count
+    return [batches[index] for index in random.permutation(len(batches))]

@@ -22,7 +22,7 @@ from asr.config import Cell
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import RecurrentConfig, load_recurrent
-from asr.lm.train_recurrent import LmTrainer, plan_epoch, spans, stop_early, train_recurrent
+from asr.lm.train_recurrent import LmTrainer, spans, stop_early, train_recurrent
 from asr.lm.units import EDGE
 from asr.model.acoustic import AcousticModel, save_model
 from asr.tokens import Tokenizer
@@ -211,29 +211,6 @@ def test_the_command(tmp_path: Path) -> None:
     wrong = CliRunner().invoke(app, [*files, "hiden=16"])
     assert isinstance(wrong.exception, UsageError)
     assert "did you mean 'hidden'" in str(wrong.exception)
-
-
-@given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
-    batch_units=st.integers(1, 100),
-    epoch=st.integers(0, 3),
-)
-@settings(max_examples=60, deadline=None)
-def test_an_epoch_holds_every_span_once_in_batches_that_fit(lengths: list[int], batch_units: int, epoch: int) -> None:
-    sizes = np.array(lengths)
-    plan = plan_epoch(sizes, batch_units, 1, epoch)
-    assert sorted(np.concatenate(plan)) == list(range(len(sizes)))
-    assert all(len(batch) == 1 or sizes[batch].max() * len(batch) <= batch_units for batch in plan)
-    again = plan_epoch(sizes, batch_units, 1, epoch)
-    assert all((one == other).all() for one, other in zip(plan, again, strict=True))
-
-
-def test_epochs_differ_in_their_order_and_batches_hold_like_lengths() -> None:
-    sizes = np.random.default_rng(0).integers(1, 60, 5000)
-    first, second = (np.concatenate(plan_epoch(sizes, 500, 1, epoch)) for epoch in (0, 1))
-    assert (first != second).any()
-    padded = sum(sizes[batch].max() * len(batch) for batch in plan_epoch(sizes, 500, 1, 0))
-    assert padded < 1.1 * sizes.sum()
 
 
 @given(lengths=st.lists(st.integers(0, 12), min_size=1, max_size=20), longest=st.integers(2, 5))

@@ -19,7 +19,7 @@ from asr.phones import train_g2p as training
 from asr.phones.dictionary import Pronunciations, read_dictionary, split
 from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, phone_tokens
 from asr.phones.lexicon import pronounce
-from asr.phones.train_g2p import judge, make_material, plan_epoch, train_g2p
+from asr.phones.train_g2p import judge, make_material, train_g2p
 from asr.train.loop import Stopped
 from tests.marks import forget
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(
     whole = train_g2p(config, dictionary, tmp_path / "whole", CPU)
     step = training.G2pTrainer.step
 
-    def stops(trainer: training.G2pTrainer, batch: list[int], part: float) -> None:
+    def stops(trainer: training.G2pTrainer, batch: np.ndarray, part: float) -> None:
         step(trainer, batch, part)
         if trainer.progress.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -175,17 +175,6 @@ def test_pronunciations_too_long_for_their_letters_are_an_error_if_there_are_man
 def test_a_dictionary_of_few_words_is_refused() -> None:
     with pytest.raises(AsrError, match="toy: 1 words are too few to learn from"):
         make_material({"a": [("AA",)]}, G2pConfig(), "toy")
-
-
-def test_an_epoch_holds_every_example_once_and_no_batch_is_too_large() -> None:
-    dictionary: Pronunciations = {f"a{'ba' * (number % 9)}{'b' * number}": [("B",)] for number in range(60)}
-    examples = make_material(dictionary, G2pConfig(rare=1), "toy").train
-    first, second = (plan_epoch(examples, 100, 1, epoch) for epoch in (0, 1))
-    assert first == plan_epoch(examples, 100, 1, 0) != second
-    for plan in (first, second):
-        assert sorted(index for batch in plan for index in batch) == list(range(len(examples)))
-        for batch in plan:
-            assert len(batch) == 1 or len(batch) * max(len(examples[index].letters) for index in batch) <= 100
 
 
 def test_a_word_is_right_if_it_equals_any_of_its_pronunciations(toy: Path) -> None:
