@@ -19,6 +19,7 @@ from asr.model.acoustic import AcousticModel, load_model, save_model
 from asr.phones.lexicon import sources
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
+from asr.train.batches import Item
 from asr.train.card import model_card
 from asr.train.checkpoint import (
     THREADS,
@@ -96,16 +97,31 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     return recogniser.trained
 
 
+def _largest(trainer: Trainer) -> list[Item]:
+    """The batch that needs most memory, the longest transcripts first.
+
+    An attention decoder keeps what it made of all frames for each label of the longest transcript, and for its end; all
+    else grows with padded seconds.
+    """
+
+    def labels(item: Item) -> int:
+        return len(trainer.train[item.utterance].labels)
+
+    def size(items: list[Item]) -> float:
+        steps = 1 if trainer.model.decoder is None else max(map(labels, items)) + 1
+        return len(items) * max(item.seconds for item in items) * steps
+
+    largest = max((items for group in trainer.groups(0) for items in group), key=size)
+    return sorted(largest, key=labels, reverse=True)
+
+
 def probe_memory(trainer: Trainer) -> None:
     """Runs the batch that needs most memory forwards and backwards, a quarter of it first, before training begins.
 
     Raises:
         AsrError: it does not fit; says how much it needs and what to lower.
     """
-    largest = max(
-        (items for group in trainer.groups(0) for items in group),
-        key=lambda items: len(items) * max(item.seconds for item in items),
-    )
+    largest = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
     config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
     trainer.model.train()

@@ -14,11 +14,13 @@ from torch import Tensor
 from asr.errors import AsrError
 from asr.files import read_text, write_text
 from asr.manifest import Utterance, read_manifest, write_manifest
-from asr.model.acoustic import load_model
+from asr.model.acoustic import AcousticModel, load_model
 from asr.train import setup
+from asr.train.batches import Item
 from asr.train.checkpoint import average_epochs
 from asr.train.load import Batch
 from asr.train.loop import Trainer
+from asr.train.select import Selected
 from asr.train.setup import Trained, train_model
 from tests.marks import forget
 from tests.tones import RATE, learned, tiny_config, write_tones
@@ -200,9 +202,7 @@ def test_too_little_memory_is_told_before_training(
     peaks = iter([1000.0, 1300.0, 1300.0, 2000.0])
     monkeypatch.setattr(setup, "peak_memory_mb", lambda: next(peaks))
     monkeypatch.setattr(setup, "available_memory_mb", lambda: 500.0)
-    with pytest.raises(
-        AsrError, match=r"needs about 2,\d\d\d MB, 500 MB are free: lower train\.batch_seconds \(now 4\)"
-    ):
+    with pytest.raises(AsrError, match=r"needs about 1,200 MB, 500 MB are free: lower train\.batch_seconds \(now 4\)"):
         _train(manifests, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
@@ -248,19 +248,38 @@ def test_the_probe_changes_nothing(
     assert with_it.read_bytes() == without.read_bytes()
 
 
-def test_the_probe_takes_the_batch_that_needs_most(manifests: tuple[Path, Path], tmp_path: Path) -> None:
-    sizes: list[int] = []
-    losses = Trainer.losses
+@pytest.mark.parametrize("decoder", [(), ("decoder.weight=0.5", "decoder.hidden=8")], ids=["", "decoder"])
+def test_the_probe_takes_the_batch_that_needs_most(
+    decoder: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of these, many short words take the most seconds; a decoder minds a few long transcripts more."""
+    config = tiny_config("train.batch_seconds=3", "features.cmvn=none", "augment.speeds=[1.0]", *decoder)
+    utterances = read_manifest(write_tones(tmp_path, "train", 24, seed=1))
+    train = [Selected(one, [1] * (40 if one.duration > 0.6 else 2), round(one.duration * RATE)) for one in utterances]
+    trainer = Trainer(config, AcousticModel(config, 5), train, {}, bfloat16=False)
+    probed: list[list[Item]] = []
 
-    def note(self: Trainer, batch: Batch) -> Tensor:
-        sizes.append(sum(map(len, batch.waveforms)))
-        return losses(self, batch)
+    def note(self: Trainer, batch: Batch) -> tuple[Tensor, Tensor]:
+        probed.append(batch.items)
+        losses = torch.ones(len(batch.items), requires_grad=True)
+        return losses, losses
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "losses", note)
-        _train(manifests, tmp_path / "run", "train.batch_seconds=3")
-    assert sizes[0] < sizes[1]
-    assert sizes[1] >= 0.8 * max(sizes)
+    monkeypatch.setattr(Trainer, "losses", note)
+    setup.probe_memory(trainer)
+
+    def padded(items: list[Item]) -> float:
+        return len(items) * max(item.seconds for item in items)
+
+    def longest(items: list[Item]) -> int:
+        return max(len(train[item.utterance].labels) for item in items)
+
+    plan = [items for group in trainer.groups(0) for items in group]
+    by_seconds, by_steps = max(plan, key=padded), max(plan, key=lambda items: padded(items) * (longest(items) + 1))
+    assert by_seconds != by_steps
+    quarter, whole = probed
+    assert set(whole) == set(by_steps if decoder else by_seconds)
+    assert len(quarter) == max(1, len(whole) // 4)
+    assert longest(quarter) == longest(whole)
 
 
 def test_samples_of_absurd_size_are_named_and_stop_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
