@@ -7,11 +7,13 @@ import io
 import shutil
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from asr.cli.main import app, run
 from asr.corpora.commonvoice import find, prepare, short_names
 from asr.corpora.download import Progress
 from asr.corpora.prepared import Prepared
@@ -77,6 +79,23 @@ def test_it_is_found_wherever_it_stands(welsh: Path, tmp_path: Path) -> None:
     assert find(packed, "cy", show) == find(brought, "cy", show) == unpacked
     assert marked.exists()
     assert sorted(path.name for path in brought.iterdir()) == sorted([packed.name, release.name])
+
+
+def test_a_folder_of_another_language_is_refused_as_an_archive_is(
+    welsh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(welsh)
+    for source in (welsh, Path()):
+        options = ["--from", str(source), "--lang", "de", "--out", str(tmp_path / "out")]
+        with pytest.raises(SystemExit) as left:
+            run(partial(app, ["data", "prepare", "commonvoice", *options]))
+        assert left.value.code == 2
+        assert capsys.readouterr().err == f"error: {source}: holds the language 'cy', not 'de'\n"
+        assert not (tmp_path / "out").exists()
+        assert find(source, "cy", show) == source
+    # A folder that stands elsewhere tells no language.
+    elsewhere = shutil.move(welsh, tmp_path / "clips of mine")
+    assert find(elsewhere, "de", show) == elsewhere
 
 
 def test_one_of_several_must_be_named(welsh: Path, tmp_path: Path) -> None:

@@ -42,11 +42,15 @@ def _language_folder(archive: Path) -> PurePosixPath:
     raise AsrError(f"{archive}: not laid out as Common Voice's archives are, cv-corpus-…/LANGUAGE/clips/….mp3")
 
 
+def _check_language(source: Path, language: str, lang: str) -> None:
+    if language != lang:
+        raise UsageError(f"{source}: holds the language {language!r}, not {lang!r}")
+
+
 def _unpack(archive: Path, lang: str, show: Show) -> Path:
     """Unpacks a language beside its archive, unless it stands there, and returns its folder."""
     inside = _language_folder(archive)
-    if inside.name != lang:
-        raise UsageError(f"{archive}: holds the language {inside.name!r}, not {lang!r}")
+    _check_language(archive, inside.name, lang)
     folder = archive.parent / inside
     if not folder.exists():
         with show(f"unpacking {archive.name}") as report, extracted(archive, archive.parent, report) as scratch:
@@ -59,7 +63,7 @@ def find(source: Path, lang: str, show: Show) -> Path:
     """The folder of a language: ``source`` itself, or in it, or unpacked from an archive that is ``source`` or in it.
 
     Raises:
-        UsageError: no name of a language, an archive of another one, or several releases to choose from.
+        UsageError: no name of a language, a folder or archive of another one, or several releases to choose from.
         AsrError: there is none, or an archive that cannot be unpacked.
     """
     if not _LANGUAGE.fullmatch(lang):
@@ -69,6 +73,9 @@ def find(source: Path, lang: str, show: Show) -> Path:
     if source.is_file():
         return _unpack(source, lang, show)
     if (source / "clips").is_dir():
+        folder = source.resolve()  # "." has no name
+        if folder.parent.name.startswith("cv-corpus-"):  # else the folder may be called anything
+            _check_language(source, folder.name, lang)
         return source
     folders = [path for path in (source / lang, *source.glob(f"cv-corpus-*/{lang}")) if (path / "clips").is_dir()]
     archives = {path: _ARCHIVE.fullmatch(path.name) for path in source.glob("cv-corpus-*.tar.gz")}
