@@ -56,7 +56,8 @@ def test_below_self_attention_they_are_of_the_recurrent_layers_through_the_norm_
 
 
 def test_the_losses_are_mixed_by_their_weights() -> None:
-    config = tiny_config("encoder.layers=3", "train.intermediate_weight=0.4", "train.label_smoothing=0.1")
+    intermediate = ("train.intermediate=[1, 2]", "train.intermediate_weight=0.4")
+    config = tiny_config("encoder.layers=3", *intermediate, "train.label_smoothing=0.1")
     output = _output(config, [1, 2])
     trained, plain = objective(output, LABELS, config)
     below = [ctc_loss(one, output.lengths, LABELS) for one in output.intermediate]
@@ -93,8 +94,9 @@ def test_of_an_attention_decoder_every_parameter_and_the_encoder_learn() -> None
 @pytest.mark.parametrize("decoder", [0.0, 0.4])
 @pytest.mark.parametrize("attention", [0, 1])
 def test_what_is_trained_on_does_not_depend_on_the_batch(layers: list[int], decoder: float, attention: int) -> None:
-    sizes = ["encoder.layers=3", f"encoder.attention.layers={attention}", f"decoder.weight={decoder}"]
-    config = tiny_config(*sizes, "train.label_smoothing=0.2", "decoder.dropout=0")
+    sizes = ["encoder.layers=3", f"encoder.attention.layers={attention}"]
+    attends = [f"decoder.weight={decoder}", "decoder.dropout=0"] if decoder else []
+    config = tiny_config(*sizes, *attends, "train.label_smoothing=0.2")
     model, features = _batch(config)
     together, _ = objective(forward(model, features, FRAMES, layers, LABELS), LABELS, config)
     for row, (frames, labels) in enumerate(zip(FRAMES.tolist(), LABELS, strict=True)):
