@@ -237,7 +237,7 @@ def test_many_utterances_come_in_pages(tab: Page, folder: Path) -> None:
     assert "page 2 of 60" in tab.ask("document.querySelector('.pager').textContent")
     assert tab.ask("document.querySelectorAll('#groups .group:first-child li').length") == 30
     tab.click("#groups .group:first-child > button")
-    assert tab.ask("document.querySelectorAll('#groups .group:first-child li').length") == 200
+    tab.wait("document.querySelectorAll('#groups .group:first-child li').length === 200")
     tab.write("#search", "02999")
     tab.wait("document.querySelectorAll('.row').length === 1")
     _is_calm(tab)
