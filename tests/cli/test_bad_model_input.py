@@ -178,6 +178,30 @@ def test_a_kernel_that_cannot_be(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["decoder.hidden=9"], "decoder: there is no such decoder, so hidden would mean nothing: give weight"),
+        (
+            ["train.intermediate_weight=0.5"],
+            "train: there are no intermediate layers, so intermediate_weight would mean nothing: give intermediate",
+        ),
+        (
+            ["encoder.recurrent_projection=8"],
+            "this is cell=lstm, so recurrent_projection would mean nothing: give cell",
+        ),
+        (["tokens.g2p=x", "tokens.stress=true"], "this is kind=word, so g2p and stress would mean nothing: give kind="),
+    ],
+)
+def test_a_key_that_nothing_would_read(
+    tmp_path: Path, call: Callable[..., tuple[int, str]], overrides: list[str], sentence: str
+) -> None:
+    manifest, out = tmp_path / "none.jsonl", tmp_path / "run"
+    status, told = call("train", *TINY, *overrides, "--train", manifest, "--dev", manifest, "--out", out)
+    assert (status, sentence in told) == (2, True)
+    assert not out.exists()
+
+
 def test_a_model_that_is_larger_than_the_memory(
     tones: Learned, tmp_path: Path, call: Callable[..., tuple[int, str]]
 ) -> None:
