@@ -8,7 +8,6 @@ on from its last checkpoint, with the time that was left, but no two runs give t
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,18 +16,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from asr.errors import AsrError, UsageError
-from asr.files import make_folder, replacing, sha256, write_text
+from asr.files import make_folder, sha256
 from asr.lm.recurrent import Perplexity, RecurrentConfig, RecurrentModel, load_recurrent, pad, save_recurrent, score_ids
 from asr.lm.units import EDGE, Units, encode_text, learn_units, read_sentences
 from asr.model.acoustic import load_model
+from asr.model.folder import save_weights
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.train.batches import plan_by_length
-from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
+from asr.train.checkpoint import (
+    BEST,
+    THREADS,
+    Progress,
+    already_trained,
+    config_mark,
+    load_best,
+    load_checkpoint,
+    save_checkpoint,
+    write_history,
+)
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -152,9 +160,7 @@ def _look(trainer: LmTrainer, judge: Judge, folder: Path, steps: int, units_per_
         "minutes": (progress.seconds + progress.epoch_seconds) / 60,
     }
     if all(row["dev_perplexity"] < former["dev_perplexity"] for former in progress.history):
-        with replacing(folder / "best.safetensors") as temporary:
-            state = trainer.model.state_dict()
-            temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
+        save_weights(trainer.model, folder / BEST)
     progress.history.append(row)
     progress.loss, progress.labels = 0.0, 0
     print(
@@ -240,10 +246,7 @@ def train_recurrent(
     make_folder(out / "checkpoints")
     units = _make_units(config, text, tokens)
     fingerprint = _fingerprint(config, text, dev, units)
-    if (out / "model" / "SHA256SUMS").exists():
-        former = load_recurrent(out / "model").trained.get("fingerprint") or {}
-        refuse_another(out / "model", fingerprint, former, RecurrentConfig)
-        print(f"{out / 'model'}: is trained already", flush=True)
+    if already_trained(out / "model", lambda model: load_recurrent(model).trained, fingerprint, RecurrentConfig):
         return out / "model"
     ids, judge = encode_text(units, text), Judge(units, dev)
     torch.manual_seed(config.seed)
@@ -273,11 +276,7 @@ def _finish(
     trainer: LmTrainer, judge: Judge, units: Units, out: Path, fingerprint: dict[str, str], texts: list[str]
 ) -> Path:
     """Takes the best weights, judges them once more and writes the model folder."""
-    best = out / "checkpoints" / "best.safetensors"
-    try:
-        trainer.model.load_state_dict(load_file(best))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise AsrError(f"{best}: missing or damaged ({error}); delete {best.parent} to begin anew") from error
+    load_best(out / "checkpoints", trainer.model)
     judged, progress, speaks = judge.perplexity(trainer.model), trainer.progress, machine(trainer.device)
     trained: dict[str, Any] = {
         "text": texts[:-1],
@@ -294,7 +293,7 @@ def _finish(
         **speaks,
         "fingerprint": fingerprint,
     }
-    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in progress.history))
+    write_history(out / "history.jsonl", progress.history)
     save_recurrent(out / "model", trainer.model, units, trained)
     print(f"best weights: dev perplexity {judged.per_word:.2f} per word", flush=True)
     return out / "model"

@@ -37,15 +37,24 @@ def save_folder(
     """
     sums = folder / "SHA256SUMS"
     sums.unlink(missing_ok=True)
-    weights = save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()})
-    with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(weights)
+    save_weights(module, folder / "model.safetensors")
     tokenizer.save(folder)
     texts = {"config.yaml": to_yaml(fields), **(more or {})}
     for name, text in texts.items():
         write_text(folder / name, text)
     names = sorted(["model.safetensors", *texts, *tokenizer.files])
     write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Writes a module's weights as a safetensors file.
+
+    Raises:
+        AsrError: it could not be written.
+    """
+    weights = save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()})
+    with replacing(path) as temporary:
+        temporary.write_bytes(weights)
 
 
 def check_sums(folder: Path) -> str:

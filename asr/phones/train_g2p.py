@@ -18,19 +18,28 @@ from typing import Any
 import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from asr.errors import AsrError
-from asr.files import make_folder, replacing, sha256, write_text
+from asr.files import make_folder, sha256, write_text
 from asr.model.ctc import ctc_loss, required_frames
+from asr.model.folder import save_weights
 from asr.phones.dictionary import Phones, Pronunciations, phone_set, read_dictionary, split
 from asr.phones.g2p import G2p, G2pConfig, G2pModel, load_g2p, pad_letters, phone_tokens, save_g2p
 from asr.runtime import bfloat16_is_fast, machine, peak_memory_mb
 from asr.score.statistics import interval
 from asr.tokens import Tokenizer
 from asr.train.batches import plan_by_length
-from asr.train.checkpoint import THREADS, Progress, config_mark, load_checkpoint, refuse_another, save_checkpoint
+from asr.train.checkpoint import (
+    BEST,
+    THREADS,
+    Progress,
+    already_trained,
+    config_mark,
+    load_best,
+    load_checkpoint,
+    save_checkpoint,
+    write_history,
+)
 from asr.train.loop import Stopped, stop_requests
 from asr.train.optimise import descend, make_optimizer, seed_step
 
@@ -202,8 +211,7 @@ def _finish_epoch(trainer: G2pTrainer, g2p: G2p, dev: Pronunciations, folder: Pa
         "minutes": progress.seconds / 60,
     }
     if all(row["dev_wer"] <= former["dev_wer"] for former in progress.history):
-        with replacing(folder / "best.safetensors") as temporary:
-            temporary.write_bytes(save({name: one.cpu().contiguous() for name, one in model.state_dict().items()}))
+        save_weights(model, folder / BEST)
     progress.history.append(row)
     progress.epoch, progress.group = progress.epoch + 1, 0
     progress.loss, progress.labels, progress.epoch_seconds = 0.0, 0, 0.0
@@ -258,10 +266,7 @@ def train_g2p(config: G2pConfig, dictionary: Path, out: Path, device: torch.devi
         "dictionary": sha256(dictionary),
         THREADS: str(torch.get_num_threads()),
     }
-    if (out / "model" / "SHA256SUMS").exists():
-        former = load_g2p(out / "model").trained.get("fingerprint") or {}
-        refuse_another(out / "model", fingerprint, former, G2pConfig)
-        print(f"{out / 'model'}: is trained already", flush=True)
+    if already_trained(out / "model", lambda model: load_g2p(model).trained, fingerprint, G2pConfig):
         return out / "model"
     material = make_material(read_dictionary(dictionary, config.stress), config, str(dictionary))
     torch.manual_seed(config.seed)
@@ -288,11 +293,7 @@ def _finish(
     trainer: G2pTrainer, g2p: G2p, material: Material, dictionary: Path, out: Path, fingerprint: dict[str, str]
 ) -> Path:
     """Takes the best weights, judges them on the test words and writes the model folder and its receipt."""
-    best = out / "checkpoints" / "best.safetensors"
-    try:
-        trainer.model.load_state_dict(load_file(best))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise AsrError(f"{best}: missing or damaged ({error}); delete {best.parent} to begin anew") from error
+    load_best(out / "checkpoints", trainer.model)
     trainer.model.eval()
     judged, progress = judge(g2p, material.test), trainer.progress
     words = len(judged.phones)
@@ -318,7 +319,7 @@ def _finish(
         **machine(trainer.device),
         "fingerprint": fingerprint,
     }
-    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in progress.history))
+    write_history(out / "history.jsonl", progress.history)
     save_g2p(out / "model", trainer.model, g2p.letters, g2p.phones, trained)
     receipt = {**trained, "model_sha256": sha256(out / "model" / "SHA256SUMS"), "seed": trainer.config.seed}
     write_text(out / "result.json", json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")

@@ -6,21 +6,24 @@ import json
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asr.config import TrainConfig
 from asr.errors import AsrError
-from asr.files import replacing
+from asr.files import replacing, write_text
+from asr.model.folder import save_weights
 from asr.strict import Strict
 
 THREADS = "number of threads"  # the fingerprint's only part that is not about what is learned, only about rounding
+BEST = "best.safetensors"  # the best weights of a run so far, among its checkpoints
 _MOST_KEYS = 3  # of a config that are named
 _DAMAGE = (
     RuntimeError,
@@ -64,6 +67,28 @@ def refuse_another(model: Path, fingerprint: dict[str, str], former: dict[str, s
             f"{model}: holds a model that was trained with another {describe(others, fingerprint, former, kind)}; "
             f"train into another --out, or delete {model.parent} to begin anew"
         )
+
+
+def already_trained(
+    model: Path, read: Callable[[Path], dict[str, Any]], fingerprint: dict[str, str], kind: type[Strict]
+) -> dict[str, Any] | None:
+    """What a finished model says of its training, if it came of this very run; None if there is no model yet.
+
+    Args:
+        model: its folder.
+        read: loads such a folder and gives what it says.
+        fingerprint: of this run.
+        kind: of its config.
+
+    Raises:
+        AsrError: the folder is damaged, or holds the model of another run.
+    """
+    if not (model / "SHA256SUMS").exists():
+        return None
+    trained = read(model)
+    refuse_another(model, fingerprint, trained.get("fingerprint") or {}, kind)
+    print(f"{model}: is trained already", flush=True)
+    return trained
 
 
 def describe(others: list[str], fingerprint: dict[str, str], former: dict[str, str], kind: type[Strict]) -> str:
@@ -214,12 +239,33 @@ def save_epoch(folder: Path, epoch: int, model: nn.Module) -> None:
     Raises:
         AsrError: they could not be written.
     """
-    with replacing(_epoch_path(folder, epoch)) as temporary:
-        temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
+    save_weights(model, _epoch_path(folder, epoch))
 
 
 def _epoch_path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.safetensors"
+
+
+def load_best(folder: Path, model: nn.Module) -> None:
+    """Gives a model the weights that its run kept as the best, under the name `BEST`.
+
+    Raises:
+        AsrError: it is missing or damaged.
+    """
+    try:
+        model.load_state_dict(load_file(folder / BEST))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsrError(f"{folder / BEST}: missing or damaged ({reason}); delete {folder} to begin anew") from error
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Writes the rows of a run, one JSON line each.
+
+    Raises:
+        AsrError: they could not be written.
+    """
+    write_text(path, "".join(json.dumps(row) + "\n" for row in history))
 
 
 def quality(row: dict[str, float]) -> tuple[float, float, float]:

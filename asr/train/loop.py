@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import signal
 import time
@@ -20,7 +19,6 @@ from asr.augment import Augmenter, generator, spec_augment
 from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
-from asr.files import write_text
 from asr.model.acoustic import AcousticModel
 from asr.runtime import available_threads
 from asr.train.batches import Item, plan_epoch
@@ -31,6 +29,7 @@ from asr.train.checkpoint import (
     quality,
     save_checkpoint,
     save_epoch,
+    write_history,
 )
 from asr.train.evaluate import Development
 from asr.train.load import Batch, batches
@@ -259,7 +258,7 @@ def run(
                     raise Stopped(f"stopped in epoch {progress.epoch + 1}; the same command goes on from there")
             _finish_epoch(trainer, development, reporter, time.monotonic() - clock)
             save_epoch(checkpoints, progress.epoch, trainer.judged)
-            _write_history(folder / "history.jsonl", progress.history)
+            write_history(folder / "history.jsonl", progress.history)
             save()  # last: a run that is cut off before it does the epoch again and writes the same
             prune_epochs(checkpoints, epochs_to_export(progress.history, config))
             refuse_too_many(progress.failed, len(trainer.train), "training audio")
@@ -310,7 +309,3 @@ def stop_early(history: list[dict[str, float]], patience: int) -> bool:
         return False
     best = min(range(len(history)), key=lambda index: (quality(history[index]), index))
     return len(history) - 1 - best >= patience
-
-
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    write_text(path, "".join(json.dumps(row) + "\n" for row in history))

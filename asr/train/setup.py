@@ -23,11 +23,11 @@ from asr.train.batches import Item
 from asr.train.card import model_card
 from asr.train.checkpoint import (
     THREADS,
+    already_trained,
     average_epochs,
     config_mark,
     epochs_to_export,
     load_checkpoint,
-    refuse_another,
 )
 from asr.train.evaluate import Development
 from asr.train.load import load_batch
@@ -88,13 +88,10 @@ def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
 
 def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any] | None:
     """What a finished model in ``folder`` says of its training, if it came of this very run."""
-    if not (folder / "SHA256SUMS").exists():
-        return None
-    recogniser = load_model(folder)
-    refuse_another(folder, fingerprint, recogniser.trained.get("fingerprint") or {}, Config)
-    if recogniser.trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
+    trained = already_trained(folder, lambda model: load_model(model).trained, fingerprint, Config)
+    if trained and trained["failed"]:  # exit status 1: a recipe tells by the age of its product whether to go on
         (folder / "SHA256SUMS").touch()
-    return recogniser.trained
+    return trained
 
 
 def _largest(trainer: Trainer) -> list[Item]:
@@ -189,7 +186,6 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     fingerprint = _fingerprint(config, train, dev)
     finished = _already_trained(out / "model", fingerprint)
     if finished is not None:
-        print(f"{out / 'model'}: is trained already", flush=True)
         return Trained(out / "model", finished["failed"], finished)
     utterances, judges = read_manifest(train), read_manifest(dev)
     make_folder(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from asr.config import Config, TrainConfig
@@ -14,6 +15,7 @@ from asr.errors import AsrError
 from asr.lm.recurrent import RecurrentConfig
 from asr.phones.g2p import G2pConfig
 from asr.train.checkpoint import (
+    BEST,
     THREADS,
     Progress,
     average_epochs,
@@ -21,6 +23,7 @@ from asr.train.checkpoint import (
     differing,
     epochs_to_average,
     epochs_to_export,
+    load_best,
     load_checkpoint,
     prune_epochs,
     refuse_another,
@@ -187,6 +190,19 @@ def test_a_failed_write_keeps_what_was_there(path: Path, monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.iterdir()] == ["latest.pt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"no weights", "deserializing header"), (save({"bias": torch.ones(3)}), "state_dict")],
+)
+def test_best_weights_that_are_gone_or_damaged(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / BEST).write_bytes(content)
+    with pytest.raises(AsrError, match=rf"best\.safetensors: missing or damaged \(.*{reason}") as caught:
+        load_best(tmp_path, nn.Linear(3, 4))
+    assert str(caught.value).endswith(f"; delete {tmp_path} to begin anew")
+    assert "\n" not in str(caught.value)
 
 
 HISTORY: list[dict[str, float]] = [
