@@ -4,7 +4,7 @@
 set -euo pipefail
 options="[--text FILE] [--more-speakers] "
 source "$(dirname "$0")/../stages.sh"
-source recipes/librispeech/common.sh
+source recipes/librispeech/material.sh
 exp=exp/librispeech/phones-${which}seed$seed dictionary=$corpora/cmudict lexicon=exp/lm/librispeech-lexicon.txt
 overrides=("${overrides[0]}" "tokens.dictionary=$dictionary" "${overrides[@]:1}")
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 options="[--text FILE] [--more-speakers] "
 source "$(dirname "$0")/../stages.sh"
-source recipes/librispeech/common.sh
+source recipes/librispeech/material.sh
 exp=exp/librispeech/${which}seed$seed
 
 stage 7 $data/${which}doctor/doctor.json asr doctor $train $data/{dev,test}.jsonl \
