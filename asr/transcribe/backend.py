@@ -1,0 +1,59 @@
+"""What computes log-probs for transcription: PyTorch, or ONNX Runtime without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from asr.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from asr.model.acoustic import Recogniser
+
+
+class Backend(Protocol):
+    """A loaded model, ready to compute.
+
+    Attributes:
+        rate: of the samples it takes [Hz].
+        shift: feature frames are so many samples apart; an encoder frame is ``factor`` of them.
+        factor: feature frames for each encoder frame.
+        frame_seconds: distance between two encoder frames [s].
+        tokenizer: what its columns mean.
+    """
+
+    rate: int
+    shift: int
+    factor: int
+    frame_seconds: float
+    tokenizer: Tokenizer
+
+    def output_length(self, samples: int) -> int:
+        """S, exactly, for so many samples; 0 if they are too few for one frame."""
+
+    def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Of each waveform, float32, (samples,) → (S, V); each is long enough for one frame."""
+
+
+class TorchBackend:
+    """A model folder's network in PyTorch. See `Backend`."""
+
+    def __init__(self, recogniser: Recogniser, device: torch.device) -> None:
+        """Takes a loaded model, and moves it to where to compute."""
+        self.model, self.device, self.tokenizer = recogniser.model.to(device), device, recogniser.tokenizer
+        self.rate = self.model.config.features.rate
+        self.shift, self.factor = self.model.features.shift_samples, self.model.encoder.factor
+        self.frame_seconds = self.model.frame_seconds
+
+    def output_length(self, samples: int) -> int:
+        return self.model.output_length(samples)
+
+    def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import torch
+
+        rows = self.model.log_probs([torch.from_numpy(samples) for samples in waveforms], device=self.device)
+        return [row.numpy() for row in rows]
