@@ -77,7 +77,7 @@ def decode(
     from asr.cli.progress import progress
     from asr.decode.ensemble import load_models
     from asr.decode.run import decode_to_folder
-    from asr.decode.settings import ENSEMBLES_FILE, FILE
+    from asr.decode.settings import ENSEMBLES_FILE, FILE, make_settings
     from asr.decode.tune_run import tune_to_folder
     from asr.runtime import available_threads, set_up
 
@@ -91,7 +91,7 @@ def decode(
         if lm is None and (count > 1 or recogniser.model.decoder is None or ctc_weight == 1):
             raise UsageError("--tune weighs a language model against the sound: say which with --lm")
         with progress("log-probs", "seconds of audio") as report:
-            failed = tune_to_folder(recognisers, _fresh(given), models, manifest, where, cores, report, print)
+            failed = tune_to_folder(recognisers, make_settings(given), models, manifest, where, cores, report, print)
         print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
         _tell(failed, "they were left out")
         return
@@ -106,13 +106,14 @@ def decode(
 
 def _system(models: Sequence[Path], recognisers: Sequence[Recogniser], given: dict[str, Any], cores: int) -> System:
     """What is to decode, with a note of what its user may not expect of it."""
+    from asr.decode.settings import settle
     from asr.decode.system import Search, greedy_system
 
     recogniser, count = recognisers[0], len(recognisers)
     if "lexicon" not in given and recogniser.tokenizer.kind == "phone":
         print(_PHONES, file=sys.stderr)
     if given:
-        settings = _settings(_tunings(models, recognisers), given)
+        settings = settle(_tunings(models, recognisers), given)
         system = Search(recogniser, settings, cores, count).system()
         _note_untuned(settings, given, count)
     else:
@@ -156,18 +157,6 @@ def _tell(failed: dict[str, str], consequence: str) -> None:
         raise typer.Exit(1)
 
 
-def _fresh(given: dict[str, Any]) -> SearchSettings:
-    """What was given, over the defaults."""
-    from pydantic import ValidationError
-
-    from asr.decode.settings import SearchSettings, first_mistake
-
-    try:
-        return SearchSettings.model_validate(given)
-    except ValidationError as error:
-        raise UsageError(first_mistake(error)) from error
-
-
 def _tunings(models: Sequence[Path], recognisers: Sequence[Recogniser]) -> list[Tuned]:
     """What was tuned for the model, or for several together."""
     from asr.decode.ensemble import ensemble_sha256
@@ -175,23 +164,6 @@ def _tunings(models: Sequence[Path], recognisers: Sequence[Recogniser]) -> list[
 
     digest = ensemble_sha256(recognisers)
     return read_tuned(models[0], digest) if len(models) == 1 else read_tuned_ensemble(models, digest)
-
-
-def _settings(tunings: Sequence[Tuned], given: dict[str, Any]) -> SearchSettings:
-    """What was given, over what was tuned for the same files, over the defaults.
-
-    A weight that is given is that of the rescoring, too; hotwords are those given, never those tuned with.
-    """
-    from asr.decode.settings import same_models
-
-    fresh = _fresh(given)
-    if not tunings:
-        return fresh
-    for tuned in tunings:
-        if same_models(tuned.search, fresh):
-            both = {"rescore_weight": None} if "lm_weight" in given else {}
-            return tuned.search.changed(**{"hotwords": [], **both, **given})
-    return fresh.calibration_of(tunings[-1].search)
 
 
 def verify(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,36 @@ def same_models(one: SearchSettings, other: SearchSettings) -> bool:
 
     alike = named(one) == named(other) and one.closed == other.closed
     return alike and (one.ctc_weight == 1) == (other.ctc_weight == 1)
+
+
+def make_settings(given: Mapping[str, Any]) -> SearchSettings:
+    """What was given, over the defaults.
+
+    Raises:
+        UsageError: a value of the wrong type or out of its range.
+    """
+    try:
+        return SearchSettings.model_validate(given)
+    except ValidationError as error:
+        raise UsageError(first_mistake(error)) from error
+
+
+def settle(tunings: Sequence[Tuned], given: Mapping[str, Any]) -> SearchSettings:
+    """What was given, over what was tuned for the same files, over the defaults.
+
+    A weight that is given is that of the rescoring, too; hotwords are those given, never those tuned with.
+
+    Raises:
+        UsageError: a value of the wrong type or out of its range.
+    """
+    fresh = make_settings(given)
+    if not tunings:
+        return fresh
+    for tuned in tunings:
+        if same_models(tuned.search, fresh):
+            both = {"rescore_weight": None} if "lm_weight" in given else {}
+            return tuned.search.changed(**{"hotwords": [], **both, **given})
+    return fresh.calibration_of(tunings[-1].search)
 
 
 def first_mistake(error: ValidationError) -> str:

@@ -86,9 +86,7 @@ def plan(recordings: Sequence[tuple[Path, Path | None]], formats: Sequence[str],
                 raise AsrError(f"{file}: is a recording, and a transcript would take its place; give another --out")
             other = owners.setdefault(_key(file), job.audio)
             if other is not job.audio:
-                raise AsrError(
-                    f"{file}: would hold the transcripts of {other} and of {job.audio}; rename one"
-                )
+                raise AsrError(f"{file}: would hold the transcripts of {other} and of {job.audio}; rename one")
     return jobs
 
 
