@@ -114,7 +114,7 @@ def _system(models: Sequence[Path], recognisers: Sequence[Recogniser], given: di
         print(_PHONES, file=sys.stderr)
     if given:
         settings = settle(_tunings(models, recognisers), given)
-        system = Search(recogniser, settings, cores, count).system()
+        system = Search(recogniser, settings, cores, count, recogniser.model.decoder).system()
         _note_untuned(settings, given, count)
     else:
         system = greedy_system(recogniser, count)

@@ -14,17 +14,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate, log_sum
 from asr.decode.greedy import best_path, greedy
 from asr.decode.hypothesis import Decoder, Heard, Hypothesis
 from asr.errors import UsageError
-from asr.model.acoustic import AcousticModel, Recogniser, load_model
-from asr.model.ctc import ctc_loss
 from asr.tokens import BLANK, Tokenizer
+
+if TYPE_CHECKING:
+    from asr.model.acoustic import AcousticModel, Recogniser
 
 _EACH = 16  # candidates that each model may propose
 _MOST = 1 << 24  # numbers that scoring transcripts may hold at once (64 MB), if it can be done with so few
@@ -37,6 +38,8 @@ def load_models(folders: Sequence[Path]) -> list[Recogniser]:
         AsrError: a folder cannot be loaded.
         UsageError: two of them differ in tokens or in where their frames lie; names what differs.
     """
+    from asr.model.acoustic import load_model  # torch
+
     recognisers = [load_model(folder) for folder in folders]
     for folder, other in zip(folders[1:], recognisers[1:], strict=True):
         difference = _difference(recognisers[0], other)
@@ -101,6 +104,10 @@ def joint_scores(rows: np.ndarray, transcripts: Sequence[Sequence[int]]) -> np.n
     Returns:
         Float64, shape (C,) [nats]; −inf where the frames are too few.
     """
+    import torch
+
+    from asr.model.ctc import ctc_loss
+
     if rows.shape[1] == 0:
         return np.array([-math.inf if tokens else 0.0 for tokens in transcripts])
     frames, longest = rows.shape[1], max(map(len, transcripts), default=0)

@@ -10,9 +10,9 @@ are added as in the search frame by frame (`asr.decode.fusion`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.ending import write_out
@@ -22,7 +22,10 @@ from asr.decode.label_kernel import begin, close, grow
 from asr.decode.prefix import empty_masses, extend_masses, prefix_scores, whole_scores
 from asr.decode.work import ADDED, CLOSED, ENTRIES, ENTRY, Closed, new_closed, new_work
 from asr.errors import UsageError
-from asr.model.attention_decoder import EDGE, AttentionDecoder
+
+if TYPE_CHECKING:
+    from asr.decode.speller import Speller
+    from asr.model.attention_decoder import AttentionDecoder
 
 CTC_WEIGHT = 0.5  # where nothing was tuned
 
@@ -81,9 +84,10 @@ class OnePassDecoder:
         """
         return [self.decode(one) for one in heard]
 
-    @torch.inference_mode()
     def decode(self, heard: Heard) -> list[Candidate]:
         """Decodes one utterance; see `decode_batch`."""
+        from asr.decode.speller import Speller  # torch, which a search by CTC alone does without
+
         if not isinstance(heard, Heard):
             raise ValueError(f"a joint search needs log-probs and what the encoder says, this is a {type(heard)}")
         log_probs, encoded = heard
@@ -97,9 +101,9 @@ class OnePassDecoder:
         if len(log_probs) == 0:
             return self.beam.decode(log_probs)
         sound = _Sound(np.ascontiguousarray(log_probs, np.float64), probabilities, blank)
-        return self._search(sound, _Speller(self.network, encoded))
+        return self._search(sound, Speller(self.network, encoded))
 
-    def _search(self, sound: _Sound, speller: _Speller) -> list[Candidate]:
+    def _search(self, sound: _Sound, speller: Speller) -> list[Candidate]:
         options, fusion, frames = self.options, self.beam.fusion, len(sound.log_probs)
         work = new_work(options.beam, sound.log_probs.shape[1], (frames + 1) * options.beam + 1)
         ended = _Ended(options.beam * self.beam.homophones)
@@ -151,39 +155,6 @@ class _Sound:
         self._masses = np.empty_like(before)
         extend_masses(self.log_probs, self._blank, before, self._lasts[parents], tokens, self._masses)
         self._lasts = tokens
-
-
-class _Speller:
-    """The attention decoder's scores of the same prefixes."""
-
-    def __init__(self, network: AttentionDecoder, encoded: np.ndarray) -> None:
-        self._network, device = network, next(network.parameters()).device
-        rows = torch.from_numpy(encoded).to(device)[None]  # (1, S, C)
-        self._memory = network.listen(rows, torch.tensor([len(encoded)], device=device))
-        self._state = network.start(self._memory, 1)
-        self._totals = np.zeros(1)
-        self._read(np.array([EDGE]))
-
-    def _read(self, tokens: np.ndarray) -> None:
-        inputs = torch.from_numpy(tokens).to(self._memory.values.device)
-        following, self._state = self._network.step(self._memory, self._state, inputs)
-        self._following = following.double().cpu().numpy()  # (B, V)
-
-    def whole(self) -> np.ndarray:
-        """As `_Sound.whole`."""
-        ended: np.ndarray = self._totals + self._following[:, EDGE]
-        return ended
-
-    def extended(self) -> np.ndarray:
-        """As `_Sound.extended`."""
-        extended: np.ndarray = self._totals[:, None] + self._following
-        return extended
-
-    def extend(self, parents: np.ndarray, tokens: np.ndarray) -> None:
-        """As `_Sound.extend`."""
-        self._totals = self._totals[parents] + self._following[parents, tokens]
-        self._state = self._state.select(torch.from_numpy(parents).to(self._memory.values.device))
-        self._read(tokens)
 
 
 class _Ended:

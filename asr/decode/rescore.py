@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from asr.decode.arrays import SPACE
 from asr.decode.beam import BeamOptions, Candidate
 from asr.decode.lexicon import Lexicon
 from asr.errors import AsrError, UsageError
-from asr.lm.recurrent import RecurrentLm
 from asr.lm.units import UNKNOWN_WORD
 from asr.tokens import BLANK, Tokenizer
+
+if TYPE_CHECKING:
+    from asr.lm.recurrent import RecurrentLm
 
 _LEAST_SHARE = 0.5  # of a vocabulary of words that a search must be able to write, or of the lexicon, if that is less
 

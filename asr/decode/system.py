@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,9 +23,23 @@ from asr.errors import AsrError, UsageError
 from asr.files import sha256
 from asr.lm.fit import check_fit
 from asr.lm.ngram import SPECIAL, NgramModel, load_lm
-from asr.lm.recurrent import RecurrentLm, load_recurrent
-from asr.model.acoustic import Recogniser
 from asr.tokens import BLANK, Tokenizer
+
+if TYPE_CHECKING:
+    from asr.lm.recurrent import RecurrentLm
+    from asr.model.attention_decoder import AttentionDecoder
+
+
+class Source(Protocol):
+    """What must be known of a model to decode what it says: a `Recogniser`, or any `asr.transcribe.backend.Backend`."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What its columns mean."""
+
+    @property
+    def frame_seconds(self) -> float:
+        """How far apart its frames are [s]."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +59,12 @@ class System:
     encoded: bool = False
 
 
-def greedy_system(recogniser: Recogniser, models: int = 1) -> System:
+def greedy_system(model: Source, models: int = 1) -> System:
     """The best token of each frame, without a language model; ``models`` is how many recognise together."""
     if models > 1:
-        joint = joint_greedy_decoder(recogniser.tokenizer, recogniser.model.frame_seconds)
+        joint = joint_greedy_decoder(model.tokenizer, model.frame_seconds)
         return System(f"greedy+{models}models", joint)
-    return System("greedy", greedy_decoder(BLANK, recogniser.tokenizer, recogniser.model.frame_seconds))
+    return System("greedy", greedy_decoder(BLANK, model.tokenizer, model.frame_seconds))
 
 
 def _checked(path: str | None, expected: str | None, what: str) -> str | None:
@@ -80,10 +95,11 @@ class Search:
     """A beam search with all that its settings name, loaded and checked against the model.
 
     Args:
-        recogniser: the model.
+        model: whose log-probs it is for.
         settings: of the search; where it holds sums of its files, they must be right.
         threads: utterances decoded at once.
-        models: how many models recognise together, ``recogniser`` being one of them.
+        models: how many models recognise together, ``model`` being one of them.
+        network: the model's attention decoder, if it is to take part.
 
     Rows are log-probs of shape (S, V); of several models (M, S, V), see `asr.decode.ensemble`; and `Heard` where
     ``encoded`` says that the model's attention decoder takes part, see `asr.decode.one_pass`.
@@ -93,8 +109,16 @@ class Search:
         UsageError: an option out of its range, a hotword that cannot be written, or options that exclude each other.
     """
 
-    def __init__(self, recogniser: Recogniser, settings: SearchSettings, threads: int, models: int = 1) -> None:
-        self.recogniser, self.threads, self.models = recogniser, threads, models
+    def __init__(
+        self,
+        model: Source,
+        settings: SearchSettings,
+        threads: int,
+        models: int = 1,
+        network: AttentionDecoder | None = None,
+    ) -> None:
+        self.threads, self.models, self.network = threads, models, network
+        self.frame_seconds, tokenizer = model.frame_seconds, model.tokenizer
         if settings.closed and (settings.lm is None or settings.lexicon is not None):
             raise UsageError(
                 "a closed vocabulary is that of the n-gram model: name one, and no lexicon, which says the words itself"
@@ -106,10 +130,13 @@ class Search:
             lexicon_sha256=_checked(settings.lexicon, settings.lexicon_sha256, "lexicon"),
             rescore_sha256=_checked(settings.rescore, settings.rescore_sha256, "language model"),
         )
-        tokenizer = recogniser.tokenizer
         self.lm: NgramModel | None = load_lm(Path(settings.lm)) if settings.lm else None
         self.lexicon: Lexicon | None = read_lexicon(Path(settings.lexicon)) if settings.lexicon else None
-        self.recurrent: RecurrentLm | None = load_recurrent(Path(settings.rescore)) if settings.rescore else None
+        self.recurrent: RecurrentLm | None = None
+        if settings.rescore:
+            from asr.lm.recurrent import load_recurrent  # torch
+
+            self.recurrent = load_recurrent(Path(settings.rescore))
         if self.lm is not None and (self.lexicon is None or self.lm.unit == "token"):
             check_fit(tokenizer, self.lm, str(settings.lm))
             if settings.closed:
@@ -128,13 +155,13 @@ class Search:
 
     def _together(self, decoder: BeamDecoder) -> BeamDecoder | JointDecoder | OnePassDecoder:
         """The decoder, with the model's attention decoder or with what several models make of it, where it is so."""
-        network, weight = self.recogniser.model.decoder, self.settings.ctc_weight
+        network, weight = self.network, self.settings.ctc_weight
         if self.models > 1:
             if weight is not None:
                 raise UsageError("several models recognise together by CTC alone: leave out --ctc-weight")
             return JointDecoder(decoder)
         if network is None:
-            if weight is not None:
+            if weight not in (None, 1):
                 raise UsageError(
                     "--ctc-weight weighs CTC against an attention decoder, and this model has none: leave it out, or "
                     "train a model with decoder.weight=0.3"
@@ -198,8 +225,7 @@ class Search:
             return Hypothesis(best.text, [Word(word, 0.0, 0.0, 0.0) for word in best.words], best.total)
         background = np.array(settings.background) if settings.background is not None else None
         shifts = Shifts(settings.shift_start, settings.shift_end)
-        seconds = self.recogniser.model.frame_seconds
-        times = word_times(mean_frames(row), best.tokens, best.groups, BLANK, seconds, background, shifts)
+        times = word_times(mean_frames(row), best.tokens, best.groups, BLANK, self.frame_seconds, background, shifts)
         calibration = Calibration(settings.temperature, settings.scale, settings.offset)
         sure = word_confidences(self.evidence(candidates, row), calibration)
         words = [

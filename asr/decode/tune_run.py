@@ -60,7 +60,7 @@ def tune_to_folder(
         AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
     """
     recogniser = recognisers[0]
-    search = Search(recogniser, settings, threads, len(recognisers))
+    search = Search(recogniser, settings, threads, len(recognisers), recogniser.model.decoder)
     utterances = read_manifest(manifest)
     rows, failed = _hear(recognisers, search, utterances, device, report)
     usable = [one for one in utterances if one.id in rows]

@@ -120,6 +120,11 @@ class Recogniser:
     trained: dict[str, Any]
     sha256: str
 
+    @property
+    def frame_seconds(self) -> float:
+        """How far apart the model's encoder frames are [s]."""
+        return self.model.frame_seconds
+
 
 def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained: dict[str, Any], card: str) -> None:
     """Writes a model folder; SHA256SUMS comes last, so a folder without it was not finished.

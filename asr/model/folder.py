@@ -1,19 +1,21 @@
-"""A trained model as a folder: config.yaml, the tokens, model.safetensors, and the sums that vouch for all of them."""
+"""A trained model as a folder: config.yaml, the tokens, the weights, and the sums that vouch for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from asr.errors import AsrError
 from asr.files import read_text, replacing, sha256, write_text
 from asr.tokens import Tokenizer
 from asr.yaml_files import to_yaml
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = "model.safetensors"
+EXPORTED = ("model.onnx", "model.int8.onnx")  # whole networks, which need no PyTorch
 
 
 def save_folder(
@@ -35,14 +37,27 @@ def save_folder(
     Raises:
         AsrError: it could not be written.
     """
+    save_files(folder, {WEIGHTS: _serialised(module)}, tokenizer, fields, more)
+
+
+def save_files(
+    folder: Path,
+    binaries: Mapping[str, bytes],
+    tokenizer: Tokenizer,
+    fields: dict[str, Any],
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """As `save_folder`, with the weights as files that are made already, by name."""
     sums = folder / "SHA256SUMS"
     sums.unlink(missing_ok=True)
-    save_weights(module, folder / "model.safetensors")
+    for name, content in binaries.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
     tokenizer.save(folder)
     texts = {"config.yaml": to_yaml(fields), **(more or {})}
     for name, text in texts.items():
         write_text(folder / name, text)
-    names = sorted(["model.safetensors", *texts, *tokenizer.files])
+    names = sorted([*binaries, *texts, *tokenizer.files])
     write_text(sums, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
@@ -52,13 +67,27 @@ def save_weights(module: nn.Module, path: Path) -> None:
     Raises:
         AsrError: it could not be written.
     """
-    weights = save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()})
+    weights = _serialised(module)
     with replacing(path) as temporary:
         temporary.write_bytes(weights)
 
 
-def check_sums(folder: Path) -> str:
-    """Holds every file of a model folder against its sum and returns the sum of the sums."""
+def _serialised(module: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    return save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()})
+
+
+def check_sums(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> str:
+    """Holds every file of a model folder against its sum and returns the sum of the sums.
+
+    Args:
+        folder: a model's.
+        weights: names of files one of which must be there: what is to be loaded.
+
+    Raises:
+        AsrError: a file is missing, altered or has no sum; names it.
+    """
     sums = folder / "SHA256SUMS"
     if not folder.is_dir():
         raise AsrError(f"{folder}: there is no such model folder")
@@ -75,7 +104,11 @@ def check_sums(folder: Path) -> str:
             raise AsrError(f"{file}: is missing from the model folder")
         if sha256(file) != digest:
             raise AsrError(f"{file}: was altered since the model was saved (its SHA-256 differs from SHA256SUMS)")
-    unlisted = sorted({"config.yaml", "model.safetensors"} - listed)
+    if not listed.intersection(weights) and (there := listed.intersection((WEIGHTS, *EXPORTED))):
+        raise AsrError(f"{folder}: holds {', '.join(sorted(there))}, but {' or '.join(weights)} is needed here")
+    unlisted = ["config.yaml"] if "config.yaml" not in listed else []
+    if not listed.intersection(weights):
+        unlisted.append(" or ".join(weights))
     if not listed & {"tokens.txt", "tokens.model"}:
         unlisted.append("tokens.txt or tokens.model")
     if unlisted:
@@ -104,6 +137,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         AsrError: the file cannot be read, does not fit the module, or holds values that are not finite.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     try:
         weights = load(path.read_bytes())
     except OSError as error:

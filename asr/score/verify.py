@@ -65,7 +65,8 @@ def verify_receipt(receipt: Path, models: Sequence[Path], manifest: Path | None,
     count, threads = len(recognisers), torch.get_num_threads()
     system = greedy_system(recognisers[0], count)
     if fields.get("search") is not None:
-        system = Search(recognisers[0], _search(fields["search"], receipt), threads, count).system()
+        search = _search(fields["search"], receipt)
+        system = Search(recognisers[0], search, threads, count, recognisers[0].model.decoder).system()
     network, *others = networks(recognisers)
     decoded, failed = decode_manifest(utterances, network, system.decode, device, others=others, encoded=system.encoded)
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
