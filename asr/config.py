@@ -298,6 +298,10 @@ class TrainConfig(Strict):
     intermediate_weight: float = Field(
         0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
     )
+    chunk_share: float = Field(
+        0.0, ge=0, le=1, description="of the batches, trained chunk by chunk, as streams are read; see asr.model.chunks"
+    )
+    chunk_latency: Range = Field([0.4, 2.0], description="of such a batch, a chunk and its context together [s]")
     checkpoint_minutes: float = Field(10.0, gt=0, description="state is saved so often, and after every epoch")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
 
@@ -309,6 +313,11 @@ class TrainConfig(Strict):
             raise ValueError(f"each of the intermediate layers must stand once, these are {self.intermediate}")
         if not self.intermediate:
             refuse_idle(self, ["intermediate_weight"], "there are no intermediate layers", "give intermediate")
+        if not self.chunk_share:
+            refuse_idle(self, ["chunk_latency"], "no batches are trained by chunks", "give chunk_share")
+        low, high = self.chunk_latency
+        if not 0 < low <= high:
+            raise ValueError(f"chunk_latency must be the lowest and the highest value, above 0; this is {[low, high]}")
         return self
 
 
@@ -338,7 +347,41 @@ class Config(Strict):
                 f"train.intermediate shares the last layer's head, which takes {width} numbers a frame: "
                 f"encoder.projection must be 0, it is {encoder.projection}"
             )
+        if self.train.chunk_share:
+            frame, low = 0.001 * self.features.frame_shift * encoder.factor, self.train.chunk_latency[0]
+            if reason := self.whole_only:
+                raise ValueError(f"train.chunk_share trains a model for streams, and {reason}")
+            if round(low / frame) < 2:
+                raise ValueError(
+                    f"train.chunk_latency begins at {low:g} s; a chunk and what is heard behind it need an encoder "
+                    f"frame each, so at least {2 * frame:g} s"
+                )
         return self
+
+    @property
+    def whole_only(self) -> str | None:
+        """Why such a model hears whole recordings only, as the end of a sentence; None: it can hear streams, too.
+
+        What looks further than the recurrent layers do would give other numbers in a stream than in its recording.
+        """
+        features, encoder, front = self.features, self.encoder, self.encoder.subsampling.kind
+        reasons = [
+            (features.cmvn not in ("global", "none"), f"features.cmvn={features.cmvn} needs all of a recording"),
+            (features.deltas, "features.deltas look at the frames beside each"),
+            (
+                not features.snip_edges,
+                "features.snip_edges=false invents what lies beyond a recording's ends",
+            ),
+            (front != "stack", f"encoder.subsampling.kind={front} looks at the frames beside each; stack does not"),
+            (
+                encoder.cell not in ("lstm", "gru", "rnn"),
+                f"encoder.cell={encoder.cell} carries no state from chunk to chunk; lstm, gru and rnn do",
+            ),
+            (encoder.pyramid, "encoder.pyramid joins frames across chunks"),
+            (encoder.attention.layers, "encoder.attention looks at all of a recording"),
+            (self.decoder.weight, "the attention decoder (decoder.weight) looks at all of a recording"),
+        ]
+        return next((reason for holds, reason in reasons if holds), None)
 
 
 def parse_config(fields: dict[str, Any], source: str) -> Config:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from asr.config import Config, parse_config
-from asr.errors import AsrError
+from asr.errors import AsrError, UsageError
 from asr.features import Features
 from asr.files import read_text
 from asr.model.attention_decoder import AttentionDecoder
+from asr.model.chunks import Chunking, divide
 from asr.model.encoder import Encoder
 from asr.model.folder import check_sums, load_weights, save_folder
 from asr.tokens import LEXICON, Tokenizer, load_tokenizer
@@ -39,18 +40,29 @@ class AcousticModel(nn.Module):
         if config.decoder.weight:
             self.decoder = AttentionDecoder(config.decoder, self.encoder.outputs, vocabulary)
 
-    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, frames: Tensor, chunking: Chunking | None = None) -> tuple[Tensor, Tensor]:
         """Log-probabilities from normalised features.
 
         Args:
             features: shape (N, T, F).
             frames: shape (N,).
+            chunking: to go by chunks, see `chunking`; None: from end to end.
 
         Returns:
             Log-probs, float32 also under autocast, shape (N, S, V), and lengths, shape (N,).
         """
-        encoded, lengths = self.encoder(features, frames)
+        encoded, lengths = self.encoder(features, frames, chunking)
         return self.ctc(encoded), lengths
+
+    def chunking(self, latency: float) -> Chunking:
+        """How this model goes by chunks with a latency [s].
+
+        Raises:
+            UsageError: it cannot, or the latency is too short.
+        """
+        if reason := self.config.whole_only:
+            raise UsageError(f"this model hears whole recordings only, not chunk by chunk: {reason}")
+        return divide(latency, self.frame_seconds)
 
     def ctc(self, encoded: Tensor) -> Tensor:
         """CTC's log-probs of what the encoder says, float32. Shape (N, S, C) → (N, S, V)."""
@@ -58,7 +70,11 @@ class AcousticModel(nn.Module):
 
     @torch.inference_mode()
     def log_probs(
-        self, waveforms: list[Tensor], statistics: Tensor | None = None, device: torch.device | str = "cpu"
+        self,
+        waveforms: list[Tensor],
+        statistics: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        chunking: Chunking | None = None,
     ) -> list[Tensor]:
         """Log-probs of each waveform, shape (S, V) each, on the CPU.
 
@@ -66,8 +82,9 @@ class AcousticModel(nn.Module):
             waveforms: float32, shape (samples,) each, at the model's rate; each long enough for one frame.
             statistics: shape (N, 2, F), for a model with per-speaker normalisation.
             device: where the model lies.
+            chunking: as in `forward`.
         """
-        encoded, lengths = self._encode(waveforms, statistics, device)
+        encoded, lengths = self._encode(waveforms, statistics, device, chunking)
         return [row[:length].cpu() for row, length in zip(self.ctc(encoded), lengths.tolist(), strict=True)]
 
     @torch.inference_mode()
@@ -80,13 +97,17 @@ class AcousticModel(nn.Module):
         return [(row[:length].cpu(), said[:length].cpu()) for row, said, length in rows]
 
     def _encode(
-        self, waveforms: list[Tensor], statistics: Tensor | None, device: torch.device | str
+        self,
+        waveforms: list[Tensor],
+        statistics: Tensor | None,
+        device: torch.device | str,
+        chunking: Chunking | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What the encoder says of waveforms, shape (N, S, C), and lengths, shape (N,)."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
         padded = nn.utils.rnn.pad_sequence(waveforms, batch_first=True).to(device)  # (N, L)
         features, frames = self.features(padded, lengths, statistics)  # (N, T, F)
-        encoded: tuple[Tensor, Tensor] = self.encoder(features, frames)
+        encoded: tuple[Tensor, Tensor] = self.encoder(features, frames, chunking)
         return encoded
 
     def output_length(self, samples: int) -> int:

@@ -64,6 +64,7 @@ class ScanLSTM(nn.Module):
 
 
 Direction = nn.LSTM | nn.GRU | nn.RNN | ScanLSTM
+State = tuple[Tensor, ...]  # of one of PyTorch's layers: h, and an LSTM's c, of shape (1, N, H) each
 
 
 def make_direction(cell: str, inputs: int, hidden: int, width: int) -> Direction:
@@ -107,19 +108,38 @@ def read(layer: nn.Module, x: Tensor, weight_dropout: float) -> Tensor:
     if isinstance(layer, ScanLSTM):
         output = layer(x, weight_dropout)
     elif weight_dropout and layer.training:
-        output = _with_dropped_weights(layer, x, weight_dropout)
+        output, _ = read_on(layer, x, None, draw_weights(layer, weight_dropout))
     else:
         output, _ = layer(x)
     return output
 
 
-def _with_dropped_weights(layer: nn.Module, x: Tensor, weight_dropout: float) -> Tensor:
-    """One of PyTorch's layers, but with some of the hidden-to-hidden weights zero."""
+def draw_weights(layer: nn.Module, weight_dropout: float) -> list[Tensor]:
+    """The weights of one of PyTorch's layers; in training with some of the hidden-to-hidden ones zero, as in `read`."""
     weight_ih, weight_hh, bias_ih, bias_hh = (parameter for _, parameter in layer.named_parameters())
-    weights = [weight_ih, nn.functional.dropout(weight_hh, weight_dropout), bias_ih, bias_hh]
-    state = x.new_zeros(1, len(x), weight_hh.shape[1])  # (layers, N, H)
+    return [weight_ih, nn.functional.dropout(weight_hh, weight_dropout, layer.training), bias_ih, bias_hh]
+
+
+def read_on(layer: nn.Module, x: Tensor, state: State | None, weights: list[Tensor]) -> tuple[Tensor, State]:
+    """Reads a padded batch with one of PyTorch's layers from a state, and gives the state behind its last frame.
+
+    Args:
+        layer: of a cell of `NATIVE`.
+        x: shape (N, S, D).
+        state: None: zeros.
+        weights: of `draw_weights`.
+
+    Returns:
+        Shape (N, S, H), and the state.
+    """
+    parts = 2 if isinstance(layer, nn.LSTM) else 1
+    if state is None:
+        state = (x.new_zeros(1, len(x), weights[1].shape[1]),) * parts  # (layers, N, H)
+    state = tuple(part.to(x.dtype) for part in state)  # under autocast it may be of another type
     # biases, layers, dropout between them, training, bidirectional, batch first
     if isinstance(layer, nn.LSTM):
-        return torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, True)[0]
-    function = torch.gru if isinstance(layer, nn.GRU) else torch.rnn_tanh
-    return function(x, state, weights, True, 1, 0.0, True, False, True)[0]
+        output, *after = torch.lstm(x, state, weights, True, 1, 0.0, layer.training, False, True)
+    else:
+        function = torch.gru if isinstance(layer, nn.GRU) else torch.rnn_tanh
+        output, *after = function(x, state[0], weights, True, 1, 0.0, layer.training, False, True)
+    return output, tuple(after)

@@ -8,12 +8,15 @@ give the same numbers, but keep PyTorch off oneDNN's fused kernel and train seve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from asr.config import EncoderConfig
 from asr.model.between import DROPOUTS, make_connection
-from asr.model.cells import make_direction, read
+from asr.model.cells import State, draw_weights, make_direction, read, read_on
+from asr.model.chunks import Views
 from asr.model.padding import join_frames, mask_padding, reversal, reverse, shortened
 
 
@@ -31,6 +34,35 @@ class BidirectionalLayer(nn.Module):
         ahead = read(self.forwards, x, self.weight_dropout)  # (N, S, R)
         back = read(self.backwards, reverse(x, order), self.weight_dropout)  # (N, S, R)
         return torch.cat([ahead, reverse(back, order)], dim=2)
+
+    def read_chunks(self, x: Tensor, views: Views, state: State | None, contexts: bool) -> tuple[Tensor, State]:
+        """Reads views of utterances, forwards from chunk to chunk, backwards each for itself; see `asr.model.chunks`.
+
+        Chunks follow each other in time; all else is done for all of them at once.
+
+        Args:
+            x: shape (M, C + R, D).
+            views: where they lie.
+            state: of the forward direction before the first chunks; None: zeros.
+            contexts: whether what is said of the contexts is wanted, too.
+
+        Returns:
+            Shape (M, C + R or C, 2H), and the forward direction's state behind the last chunks.
+        """
+        chunk, weights = views.chunk, draw_weights(self.forwards, self.weight_dropout)
+        said: list[Tensor] = []
+        states: list[State] = []
+        for own in x.view(views.number, views.chunks, *x.shape[1:])[:, :, :chunk].unbind(1):  # (N, C, D)
+            output, state = read_on(self.forwards, own, state, weights)
+            said.append(output)
+            states.append(state)
+        ahead = torch.stack(said, dim=1).flatten(0, 1)  # (M, C, H)
+        if contexts and views.context:
+            ends = tuple(torch.stack(parts, dim=2).flatten(1, 2) for parts in zip(*states, strict=True))  # (1, M, H)
+            behind, _ = read_on(self.forwards, x[:, chunk:], ends, weights)  # (M, R, H)
+            ahead = torch.cat([ahead, behind], dim=1)
+        back = reverse(read(self.backwards, reverse(x, views.order), self.weight_dropout), views.order)
+        return torch.cat([ahead, back[:, : ahead.shape[1]]], dim=2), states[-1]
 
 
 class BidirectionalStack(nn.Module):
@@ -73,6 +105,30 @@ class BidirectionalStack(nn.Module):
                 lengths = shortened(lengths, 2)
                 order = reversal(lengths, x.shape[1])
         return x, lengths
+
+    def read_chunks(self, x: Tensor, views: Views, states: Sequence[State] = ()) -> tuple[Tensor, list[State]]:
+        """Chunk by chunk instead of from end to end; for cells of `NATIVE`, without a pyramid.
+
+        Args:
+            x: shape (M, C + R, D).
+            views: where they lie.
+            states: of each layer's forward direction before the first chunks; none: zeros.
+
+        Returns:
+            Of the chunks alone, shape (M, C, 2H), and the states behind the last chunks.
+        """
+        after = []
+        blocks = zip(self.layers, self.norms, self.projections, self.connections, strict=True)
+        for number, (layer, norm, projection, connection) in enumerate(blocks):
+            above = number + 1 < len(self.layers)  # the last layer's contexts are read by nobody
+            assert isinstance(layer, BidirectionalLayer)
+            y, state = layer.read_chunks(x, views, states[number] if states else None, above)
+            y = projection(norm(y))  # (M, W, D'), W is C + R or C
+            # By utterance, as locked dropout is.
+            y = self.dropout(y.view(views.number, -1, y.shape[2])).view(y.shape)
+            x = connection(x[:, : y.shape[1]], y)
+            after.append(state)
+        return x, after
 
 
 class UnidirectionalStack(nn.Module):

@@ -20,6 +20,7 @@ from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
 from asr.model.acoustic import AcousticModel
+from asr.model.chunks import Chunking
 from asr.runtime import available_threads
 from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (
@@ -32,6 +33,7 @@ from asr.train.checkpoint import (
     write_history,
 )
 from asr.train.evaluate import Development
+from asr.train.latency import draw_chunking
 from asr.train.load import Batch, batches
 from asr.train.objective import forward, objective
 from asr.train.optimise import learning_rate, make_optimizer, move_average, seed_step
@@ -122,13 +124,17 @@ class Trainer:
         plan = plan_epoch(self.items, config.batch_seconds * 1.001, self.config.seed, epoch)
         return [plan[start : start + config.accumulate] for start in range(0, len(plan), config.accumulate)]
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def losses(self, batch: Batch, chunking: Chunking | None = None) -> tuple[Tensor, Tensor]:
         """What is trained on, and CTC's loss alone, of each utterance of a batch, shape (N,) each [nats]."""
         features, frames = self._features(batch)
         labels = [self.train[item.utterance].labels for item in batch.items]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            output = forward(self.model, features, frames, self.config.train.intermediate, labels)
+            output = forward(self.model, features, frames, self.config.train.intermediate, labels, chunking)
         return objective(output, labels, self.config)
+
+    def _chunking(self, number: int) -> Chunking | None:
+        """How the epoch's batch of this number goes by chunks, if it does."""
+        return draw_chunking(self.config.train, self.model.frame_seconds, self.config.seed, self.progress.epoch, number)
 
     @torch.no_grad()
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -157,10 +163,10 @@ class Trainer:
         seed_step(self.config.seed, progress.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss, labels, broken = 0.0, 0, []
-        for batch in group:
+        for number, batch in enumerate(group, start=progress.group * self.config.train.accumulate):
             if not batch.items:
                 continue
-            losses, plain = self.losses(batch)
+            losses, plain = self.losses(batch, self._chunking(number))
             finite = torch.isfinite(losses.detach())
             if not finite.all():
                 broken += [

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from asr.config import Config
 from asr.model.acoustic import AcousticModel
+from asr.model.chunks import Chunking, chunks_of
 from asr.model.ctc import ctc_loss, uniform_divergence
 
 
@@ -30,10 +31,15 @@ class Output(NamedTuple):
 
 
 @contextmanager
-def _tapped(layers: nn.ModuleList, chosen: Sequence[int]) -> Iterator[list[Tensor]]:
-    """Collects what each of the chosen layers (counted from 1) hands up to the next in forward passes within."""
+def _tapped(connections: nn.ModuleList, chosen: Sequence[int]) -> Iterator[list[Tensor]]:
+    """Collects what each of the chosen layers (counted from 1) hands up to the next in forward passes within.
+
+    Above a pyramid that is what comes out of its connection.
+    """
     seen: list[Tensor] = []
-    taps = [layers[number].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) for number in chosen]
+    taps = [
+        connections[number - 1].register_forward_hook(lambda _, __, output: seen.append(output)) for number in chosen
+    ]
     try:
         yield seen
     finally:
@@ -47,6 +53,7 @@ def forward(
     frames: Tensor,
     intermediate: Sequence[int],
     labels: Sequence[Sequence[int]],
+    chunking: Chunking | None = None,
 ) -> Output:
     """The model's output, its head's over lower recurrent layers, and how likely its decoder finds the transcripts.
 
@@ -58,9 +65,12 @@ def forward(
         frames: shape (N,).
         intermediate: recurrent layers, counted from 1, below the last of them.
         labels: N transcripts as token ids.
+        chunking: to go by chunks; None: from end to end.
     """
-    with _tapped(model.encoder.stack.layers, intermediate) as seen:
-        encoded, lengths = model.encoder(features, frames)  # (N, S, C)
+    with _tapped(model.encoder.stack.connections, intermediate) as seen:
+        encoded, lengths = model.encoder(features, frames, chunking)  # (N, S, C)
+    if chunking is not None:
+        seen = [chunks_of(one, chunking, *encoded.shape[:2]) for one in seen]
     attended = None if model.decoder is None else model.decoder(encoded, lengths, labels)  # (N,)
     below = [model.ctc(model.encoder.norm(one)) for one in seen]  # (N, S, V) each
     return Output(model.ctc(encoded), lengths, below, attended)

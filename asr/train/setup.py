@@ -16,6 +16,7 @@ from asr.errors import AsrError
 from asr.files import make_folder, sha256
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model, save_model
+from asr.model.chunks import Chunking
 from asr.phones.lexicon import sources
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer
@@ -30,6 +31,7 @@ from asr.train.checkpoint import (
     load_checkpoint,
 )
 from asr.train.evaluate import Development
+from asr.train.latency import chunkings
 from asr.train.load import load_batch
 from asr.train.loop import Trainer, run
 from asr.train.phones import make_phones
@@ -94,22 +96,28 @@ def _already_trained(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any
     return trained
 
 
-def _largest(trainer: Trainer) -> list[Item]:
-    """The batch that needs most memory, the longest transcripts first.
+def _largest(trainer: Trainer) -> tuple[list[Item], Chunking | None]:
+    """The batch that needs most memory, the longest transcripts first, and the chunks by which it does.
 
     An attention decoder keeps what it made of all frames for each label of the longest transcript, and for its end; all
-    else grows with padded seconds.
+    else grows with padded frames, of which chunks have more than utterances.
     """
+    model, ways = trainer.model, chunkings(trainer.config.train, trainer.model.frame_seconds)
 
     def labels(item: Item) -> int:
         return len(trainer.train[item.utterance].labels)
 
+    def padded(items: list[Item], way: Chunking | None) -> float:
+        longest = max(item.seconds for item in items)
+        frames = model.output_length(round(longest * model.config.features.rate))
+        return len(items) * longest * (1 if way is None else way.laid_out(frames) / frames)
+
     def size(items: list[Item]) -> float:
-        steps = 1 if trainer.model.decoder is None else max(map(labels, items)) + 1
-        return len(items) * max(item.seconds for item in items) * steps
+        steps = 1 if model.decoder is None else max(map(labels, items)) + 1
+        return max(padded(items, way) for way in ways) * steps
 
     largest = max((items for group in trainer.groups(0) for items in group), key=size)
-    return sorted(largest, key=labels, reverse=True)
+    return sorted(largest, key=labels, reverse=True), max(ways, key=lambda way: padded(largest, way))
 
 
 def probe_memory(trainer: Trainer) -> None:
@@ -118,7 +126,7 @@ def probe_memory(trainer: Trainer) -> None:
     Raises:
         AsrError: it does not fit; says how much it needs and what to lower.
     """
-    largest = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
+    largest, chunking = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
     config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
     trainer.model.train()
@@ -127,7 +135,7 @@ def probe_memory(trainer: Trainer) -> None:
             before, free = peak_memory_mb(), available_memory_mb()
             batch = load_batch(items, trainer.train, config.augment.speeds, config.features.rate)
             if batch.items:
-                trainer.losses(batch)[0].sum().backward()
+                trainer.losses(batch, chunking)[0].sum().backward()
             padded = len(items) * max(item.seconds for item in items)
             need = (peak_memory_mb() - before) * full / padded
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:

@@ -12,9 +12,11 @@ from asr.audio import read_utterance
 from asr.errors import AsrError
 from asr.manifest import read_manifest, write_manifest
 from asr.model.acoustic import AcousticModel, load_model
+from asr.model.chunks import Chunking
 from asr.tokens import train_tokenizer
 from asr.train import loop
 from asr.train.batches import Item
+from asr.train.latency import chunkings, draw_chunking
 from asr.train.load import Batch, load_batch, plain_batches
 from asr.train.loop import Trainer, stop_early
 from asr.train.optimise import learning_rate
@@ -37,6 +39,30 @@ def _trainer(manifest: Path, *overrides: str) -> Trainer:
     model = AcousticModel(config, len(tokenizer))
     selected, _ = select(read_manifest(manifest), tokenizer, config, model)
     return Trainer(config, model, selected, {}, bfloat16=config.train.precision == "bfloat16")
+
+
+def test_a_share_of_the_batches_is_trained_by_chunks_whichever_came_before(
+    manifests: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = ("features.cmvn=none", "train.chunk_share=0.4", "train.chunk_latency=[0.1, 0.4]", "train.accumulate=2")
+    trainer = _trainer(manifests[0], *chunks, "train.batch_seconds=3")
+    used: list[object] = []
+    losses = Trainer.losses
+
+    def note(self: Trainer, batch: Batch, chunking: Chunking | None) -> tuple[Tensor, Tensor]:
+        used.append(chunking)
+        return losses(self, batch, chunking)
+
+    monkeypatch.setattr(Trainer, "losses", note)
+    groups = trainer.groups(0)
+    for group in groups:
+        trainer.step(_loaded(trainer, group), done=0.0)
+    again = [draw_chunking(trainer.config.train, 0.03, 1, 0, number) for number in range(len(used))]
+    assert used == again
+    many = [draw_chunking(trainer.config.train, 0.03, 1, 3, number) for number in range(1000)]
+    assert 0.35 < sum(one is not None for one in many) / 1000 < 0.45
+    assert {sum(one) for one in many if one is not None} == set(range(3, 14))
+    assert set(many) == set(chunkings(trainer.config.train, 0.03)) | {None}
 
 
 def _loaded(trainer: Trainer, group: list[list[Item]]) -> list[Batch]:
@@ -320,9 +346,16 @@ def _outcome(out: Path) -> tuple[bytes, list[dict[str, float]]]:
 Unbroken = tuple[tuple[Path, Path], tuple[str, ...], tuple[bytes, list[dict[str, float]]]]
 
 
-@pytest.fixture(scope="module", params=["0.0", "0.8"], ids=["averaged", "moving"])
+CHUNKS = ("decoder={}", "train.chunk_share=0.6", "train.chunk_latency=[0.1, 0.4]")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("train.ema=0",), ("train.ema=0.8",), CHUNKS],
+    ids=["averaged", "moving", "chunks"],
+)
 def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
-    settings = (*HARD, f"train.ema={request.param}")
+    settings = (*HARD, *request.param)
     folder = tmp_path_factory.mktemp("unbroken")
     manifests = write_tones(folder, "train", 16, seed=1), write_tones(folder, "dev", 4, seed=2)
     write_tones(folder, "noise", 3, seed=3)

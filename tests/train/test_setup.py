@@ -15,6 +15,7 @@ from asr.errors import AsrError
 from asr.files import read_text, write_text
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import AcousticModel, load_model
+from asr.model.chunks import divide
 from asr.train import setup
 from asr.train.batches import Item
 from asr.train.checkpoint import average_epochs
@@ -259,7 +260,7 @@ def test_the_probe_takes_the_batch_that_needs_most(
     trainer = Trainer(config, AcousticModel(config, 5), train, {}, bfloat16=False)
     probed: list[list[Item]] = []
 
-    def note(self: Trainer, batch: Batch) -> tuple[Tensor, Tensor]:
+    def note(self: Trainer, batch: Batch, chunking: None) -> tuple[Tensor, Tensor]:
         probed.append(batch.items)
         losses = torch.ones(len(batch.items), requires_grad=True)
         return losses, losses
@@ -280,6 +281,22 @@ def test_the_probe_takes_the_batch_that_needs_most(
     assert set(whole) == set(by_steps if decoder else by_seconds)
     assert len(quarter) == max(1, len(whole) // 4)
     assert longest(quarter) == longest(whole)
+
+
+def test_the_probe_takes_the_chunks_that_need_most(tmp_path: Path) -> None:
+    """Three utterances of 4 frames are more padded audio than one of 9, but have less of a context behind a chunk."""
+    config = tiny_config("train.batch_seconds=0.45", "train.max_seconds=0.4", "features.cmvn=none")
+    utterances = read_manifest(write_tones(tmp_path, "train", 4, seed=1))
+    lengths = [round(0.03 * RATE * frames) + 120 for frames in (4, 4, 4, 9)]  # 15 ms that fill the last frame of 25 ms
+    train = [Selected(one, [1], samples) for one, samples in zip(utterances, lengths, strict=True)]
+    model = AcousticModel(config, 5)
+    assert [model.output_length(samples) for samples in lengths] == [4, 4, 4, 9]
+    items, chunking = setup._largest(Trainer(config, model, train, {}, bfloat16=False))
+    assert (len(items), chunking) == (3, None)
+    train_by = {"chunk_share": 0.5, "chunk_latency": [0.24, 0.27]}
+    config = config.model_copy(update={"train": config.train.model_copy(update=train_by)})
+    items, chunking = setup._largest(Trainer(config, model, train, {}, bfloat16=False))
+    assert (len(items), chunking) == (1, divide(0.24, 0.03))
 
 
 def test_samples_of_absurd_size_are_named_and_stop_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

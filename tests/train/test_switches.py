@@ -72,6 +72,7 @@ SWITCHES = [
     "encoder.subsampling={kind: deepspeech2, factor: 2, channels: 4, kernel: 5}",
     "features.dither=1.0",
     "train.accumulate=3",
+    "train.chunk_share=1",
     "train.ema=0.9",
     "train.intermediate=[1]",
     "train.label_smoothing=0.1",

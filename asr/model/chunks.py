@@ -1,0 +1,100 @@
+"""How an utterance is cut into chunks, each with what follows it, so that a bidirectional model can hear a stream.
+
+Latency-controlled bidirectional recurrence (Zhang et al. 2016, "Highway long short-term memory RNNs for distant speech
+recognition", section 4; Xue and Yan 2017, "Improving latency-controlled BLSTM acoustic models for online speech
+recognition"): the forward direction's state goes from the end of a chunk to the next chunk, the backward direction
+begins anew at the end of each chunk's context. A chunk and its context are a view; what stands in the context is
+computed by each view for itself, and thrown away at the end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asr.errors import UsageError
+from asr.model.padding import reversal
+
+
+class Chunking(NamedTuple):
+    """How many encoder frames a chunk has, and how many behind it are its context.
+
+    The latency is that of both together: so long a chunk's first frame waits for its result. With one half each, every
+    frame is computed twice, and waits for three quarters of the latency on average.
+    """
+
+    chunk: int
+    context: int
+
+    def laid_out(self, steps: int) -> int:
+        """Frames that `lay_out` makes of an utterance of so many, the longest of its batch."""
+        chunk = min(self.chunk, steps)
+        return -(-steps // chunk) * (chunk + min(self.context, steps - chunk))
+
+
+def divide(latency: float, frame_seconds: float) -> Chunking:
+    """The chunk and context, one half each (of an odd number of frames the chunk gets the odd one), of a latency [s].
+
+    Raises:
+        UsageError: it is shorter than two frames.
+    """
+    frames = round(latency / frame_seconds)
+    if frames < 2:
+        raise UsageError(
+            f"a latency of {latency:g} s is too short: this model's frames are {frame_seconds:g} s apart, and a chunk "
+            f"and its context need one each, so at least {2 * frame_seconds:g} s"
+        )
+    return Chunking(frames - frames // 2, frames // 2)
+
+
+class Views(NamedTuple):
+    """The views of a batch of N utterances of at most S frames, M = N · K of K chunks each.
+
+    Attributes:
+        number: N.
+        chunks: K, of the longest.
+        chunk: C, frames of a chunk.
+        context: R, frames of a context.
+        order: the `reversal` of the views, each by its own length.
+    """
+
+    number: int
+    chunks: int
+    chunk: int
+    context: int
+    order: Tensor
+
+
+def single_view(chunk: int, context: int) -> Views:
+    """One chunk of one utterance, and its context."""
+    return Views(1, 1, chunk, context, reversal(torch.tensor([chunk + context]), chunk + context))
+
+
+def lay_out(x: Tensor, lengths: Tensor, chunking: Chunking) -> tuple[Tensor, Views]:
+    """Cuts padded utterances into views, chunks counted from an utterance's own beginning.
+
+    Args:
+        x: shape (N, S, D), padding zero.
+        lengths: shape (N,).
+        chunking: C and R; no more than S frames are laid out of either.
+
+    Returns:
+        Shape (M, C + R, D), zero behind each view's own end, and what tells where the views lie.
+    """
+    number, steps, width = x.shape
+    chunk = min(chunking.chunk, steps)
+    context = min(chunking.context, steps - chunk)
+    chunks = -(-steps // chunk)
+    x = nn.functional.pad(x, (0, 0, 0, chunks * chunk + context - steps))  # (N, K · C + R, D)
+    x = x.unfold(1, chunk + context, chunk).transpose(2, 3)  # (N, K, C + R, D)
+    begins = chunk * torch.arange(chunks, device=x.device)  # (K,)
+    own = (lengths[:, None] - begins).clamp(0, chunk + context).reshape(-1)  # (M,)
+    views = Views(number, chunks, chunk, context, reversal(own, chunk + context))
+    return x.reshape(number * chunks, chunk + context, width), views
+
+
+def chunks_of(x: Tensor, chunking: Chunking, number: int, steps: int) -> Tensor:
+    """The ``number`` utterances of ``steps`` frames again, without contexts. Shape (M, C or C + R, D) → (N, S, D)."""
+    return x[:, : min(chunking.chunk, steps)].reshape(number, -1, x.shape[2])[:, :steps]
