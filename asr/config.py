@@ -351,7 +351,7 @@ class Config(Strict):
             frame, low = 0.001 * self.features.frame_shift * encoder.factor, self.train.chunk_latency[0]
             if reason := self.whole_only:
                 raise ValueError(f"train.chunk_share trains a model for streams, and {reason}")
-            if round(low / frame) < 2:
+            if low < 1.999 * frame:
                 raise ValueError(
                     f"train.chunk_latency begins at {low:g} s; a chunk and what is heard behind it need an encoder "
                     f"frame each, so at least {2 * frame:g} s"

@@ -25,6 +25,10 @@ _CTC_ALONE = (
     "note: by CTC alone; the attention decoder of a model takes part in a search with that model (--ctc-weight, --lm, "
     "--beam …)"
 )
+_WHOLE = (
+    "note: this model was trained on whole utterances alone, so chunks will cost it words; train with "
+    "train.chunk_share=0.5 for one that is used to both"
+)
 _DEVICE = typer.Option("auto", "--device", help="auto, cpu or cuda.")
 _THREADS = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.")
 
@@ -46,6 +50,9 @@ def decode(
         None, "--ctc-weight", help="CTC's share beside an attention decoder, 0 to 1; tuned, else 0.5; 1: CTC alone."
     ),
     blank_skip: float | None = typer.Option(None, "--blank-skip", help="Pass over frames so surely blank; 1: none."),
+    latency: float | None = typer.Option(
+        None, "--latency", metavar="SECONDS", help="Chunk by chunk, as a stream of this latency is heard; e.g. 1.0."
+    ),
     tune: bool = typer.Option(False, "--tune", help="Find weights and beam on this manifest, a dev set; store them."),
     audio: str | None = typer.Option(None, "--audio", help="What the recordings went through, for the receipt."),
     device: str = _DEVICE,
@@ -71,6 +78,8 @@ def decode(
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check(given, tune)
+    if tune and latency is not None:
+        raise UsageError("--tune tunes on whole utterances: leave out --latency; what it finds is used with it, too")
     if len(models) > 1 and out is None and not tune:
         raise UsageError("several models have no folder that is theirs: say with --out where the hypotheses go")
 
@@ -85,6 +94,8 @@ def decode(
     recognisers = load_models(models)
     for one in recognisers:
         one.model.to(where)
+    if latency is not None:
+        _check_latency(recognisers, latency)
     recogniser, count = recognisers[0], len(recognisers)
     cores = threads or available_threads()
     if tune:
@@ -97,7 +108,7 @@ def decode(
         return
     folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
-    system = _system(models, recognisers, given, cores)
+    system = _system(models, recognisers, given, cores).with_latency(latency)
     with progress("decoding", "seconds of audio") as report:
         failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
@@ -122,6 +133,14 @@ def _system(models: Sequence[Path], recognisers: Sequence[Recogniser], given: di
     if attentive and not system.encoded and given.get("ctc_weight") != 1:
         print(_CTC_ALONE, file=sys.stderr)
     return system
+
+
+def _check_latency(recognisers: Sequence[Recogniser], latency: float) -> None:
+    """Refuses what models cannot do, before any folder is made, and says what they were not trained for."""
+    for one in recognisers:
+        one.model.chunking(latency)
+    if not all(one.model.config.train.chunk_share for one in recognisers):
+        print(_WHOLE, file=sys.stderr)
 
 
 def _note_untuned(settings: SearchSettings, given: dict[str, Any], models: int) -> None:

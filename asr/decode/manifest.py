@@ -35,6 +35,7 @@ def log_probs_of(
     batch_seconds: float = 120.0,
     others: Sequence[AcousticModel] = (),
     encoded: bool = False,
+    latency: float | None = None,
 ) -> Iterator[list[tuple[Utterance, Row | str]]]:
     """What the model makes of each utterance, in float32, in batches by length.
 
@@ -46,15 +47,20 @@ def log_probs_of(
         batch_seconds: most padded audio at once [s].
         others: further models that hear the same; see `asr.decode.ensemble`.
         encoded: whether what the encoder says is wanted, too; not with others.
+        latency: that of a stream, to go chunk by chunk as it does [s]; None: from end to end.
 
     Yields:
         The utterances of a batch, each with its log-probs, shape (S, V), or (M, S, V) of M models if there are others,
         or as `Heard` if ``encoded``; or with the reason why there are none.
+
+    Raises:
+        UsageError: there is a latency, and a model hears whole recordings only.
     """
     models = [model, *others]
     by_speaker = [
         speaker_statistics(one.features, utterances) if one.config.features.cmvn == "speaker" else {} for one in models
     ]
+    chunkings = [None if latency is None else one.chunking(latency) for one in models]
     done = 0.0
 
     def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:
@@ -68,7 +74,7 @@ def log_probs_of(
         if readable:
             heard: list[list[Row]] = []
             waveforms = [read for _, read in readable]
-            for one, known in zip(models, by_speaker, strict=True):
+            for one, known, chunking in zip(models, by_speaker, chunkings, strict=True):
                 statistics = (
                     torch.stack([known[speaker_key(utterance)] for utterance, _ in readable]) if known else None
                 )
@@ -76,7 +82,8 @@ def log_probs_of(
                     pairs = one.hear(waveforms, statistics, device)
                     heard.append([Heard(log_probs.numpy(), said.numpy()) for log_probs, said in pairs])
                 else:
-                    heard.append([log_probs.numpy() for log_probs in one.log_probs(waveforms, statistics, device)])
+                    rows = one.log_probs(waveforms, statistics, device, chunking)
+                    heard.append([log_probs.numpy() for log_probs in rows])
             for (utterance, _), *each in zip(readable, *heard, strict=True):
                 row: Row = np.stack(each) if others else each[0]
                 reason = unfit(row.log_probs if encoded else row)
@@ -96,6 +103,7 @@ def decode_manifest(
     keep: Callable[[str, Row], None] = lambda name, log_probs: None,
     others: Sequence[AcousticModel] = (),
     encoded: bool = False,
+    latency: float | None = None,
 ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Decodes with a model and a decoder; ``keep`` is shown the log-probs of each id, the rest is as in `log_probs_of`.
 
@@ -104,7 +112,7 @@ def decode_manifest(
     """
     hypotheses: dict[str, Hypothesis] = {}
     failed: dict[str, str] = {}
-    for made in log_probs_of(utterances, model, device, report, batch_seconds, others, encoded):
+    for made in log_probs_of(utterances, model, device, report, batch_seconds, others, encoded, latency):
         failed |= {utterance.id: row for utterance, row in made if isinstance(row, str)}
         rows = [(utterance.id, row) for utterance, row in made if not isinstance(row, str)]
         for name, row in rows:

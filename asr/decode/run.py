@@ -100,6 +100,7 @@ def decode_to_folder(
         keep=keep,
         others=others,
         encoded=system.encoded,
+        latency=system.latency,
     )
     took = time.monotonic() - begin
     lines = hypothesis_lines(utterances, hypotheses, failed)
@@ -112,6 +113,7 @@ def decode_to_folder(
         "split": manifest.stem,
         "system": system.name,
         "search": system.search.model_dump(exclude_none=True) if system.search else None,
+        **({} if system.latency is None else {"latency": system.latency}),
         "real_time_factor": round(took / total, 6) if total else None,
         "audio": audio or _describe_audio(utterances, failed),
         "manifest": manifest.as_posix(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,12 +51,18 @@ class System:
         decode: log-probs → hypotheses.
         search: the settings of a beam search; None: greedy.
         encoded: whether it decodes `asr.decode.hypothesis.Heard`.
+        latency: that of the stream whose log-probs it decodes [s]; None: those of whole utterances.
     """
 
     name: str
     decode: Decoder
     search: SearchSettings | None = None
     encoded: bool = False
+    latency: float | None = None
+
+    def with_latency(self, latency: float | None) -> System:
+        """The same for the log-probs of a stream; None: for those of whole utterances."""
+        return self if latency is None else replace(self, name=f"{self.name}+latency{latency}", latency=latency)
 
 
 def greedy_system(model: Source, models: int = 1) -> System:

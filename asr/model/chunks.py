@@ -9,6 +9,7 @@ computed by each view for itself, and thrown away at the end.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -38,9 +39,11 @@ def divide(latency: float, frame_seconds: float) -> Chunking:
     """The chunk and context, one half each (of an odd number of frames the chunk gets the odd one), of a latency [s].
 
     Raises:
-        UsageError: it is shorter than two frames.
+        UsageError: it is shorter than two frames, or no number.
     """
-    frames = round(latency / frame_seconds)
+    if not math.isfinite(latency):
+        raise UsageError(f"a latency must be a number of seconds such as 1.0, not {latency}")
+    frames = int(latency / frame_seconds + 1e-6)  # no more than fit; 0.06 / 0.03 may fall short of 2
     if frames < 2:
         raise UsageError(
             f"a latency of {latency:g} s is too short: this model's frames are {frame_seconds:g} s apart, and a chunk "
@@ -67,9 +70,10 @@ class Views(NamedTuple):
     order: Tensor
 
 
-def single_view(chunk: int, context: int) -> Views:
+def single_view(chunk: int, context: int, device: torch.device) -> Views:
     """One chunk of one utterance, and its context."""
-    return Views(1, 1, chunk, context, reversal(torch.tensor([chunk + context]), chunk + context))
+    steps = chunk + context
+    return Views(1, 1, chunk, context, reversal(torch.tensor([steps], device=device), steps))
 
 
 def lay_out(x: Tensor, lengths: Tensor, chunking: Chunking) -> tuple[Tensor, Views]:

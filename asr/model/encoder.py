@@ -70,6 +70,6 @@ class Encoder(nn.Module):
         Returns:
             Shape (C, 2H), and the states behind the chunk.
         """
-        x = self.subsampling(features[None], torch.tensor([len(features)]))  # (1, C + R, D)
-        x, states = self.stack.read_chunks(x, single_view(chunk, x.shape[1] - chunk), states)
+        x = self.subsampling(features[None], torch.tensor([len(features)], device=features.device))  # (1, C + R, D)
+        x, states = self.stack.read_chunks(x, single_view(chunk, x.shape[1] - chunk, x.device), states)
         return x[0], states

@@ -45,6 +45,7 @@ KEYS = (
     "against_difference_low",
     "against_difference_high",
     "search",
+    "latency",
     "real_time_factor",
     "peak_memory_mb",
     "train_minutes",
@@ -66,8 +67,15 @@ KEYS = (
     "command",
     "date",
 )
-# Of confidences, of a comparison, of a beam search; and what receipts of old do not say.
-OPTIONAL = ("calibration_error", "search", "alignment", "resample", *(key for key in KEYS if key.startswith("against")))
+# Of confidences, of a comparison, of a beam search, of a stream; and what receipts of old do not say.
+OPTIONAL = (
+    "calibration_error",
+    "search",
+    "latency",
+    "alignment",
+    "resample",
+    *(key for key in KEYS if key.startswith("against")),
+)
 
 
 def read_fields(path: Path) -> dict[str, object]:

@@ -68,7 +68,15 @@ def verify_receipt(receipt: Path, models: Sequence[Path], manifest: Path | None,
         search = _search(fields["search"], receipt)
         system = Search(recognisers[0], search, threads, count, recognisers[0].model.decoder).system()
     network, *others = networks(recognisers)
-    decoded, failed = decode_manifest(utterances, network, system.decode, device, others=others, encoded=system.encoded)
+    decoded, failed = decode_manifest(
+        utterances,
+        network,
+        system.decode,
+        device,
+        others=others,
+        encoded=system.encoded,
+        latency=_latency(fields.get("latency"), receipt),
+    )
     hypotheses = {name: Hypothesis(one.text) for name, one in decoded.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
     references = [Reference(one.id, one.text, one.speaker, one.duration, one) for one in utterances]
@@ -82,6 +90,12 @@ def verify_receipt(receipt: Path, models: Sequence[Path], manifest: Path | None,
 
 def _several(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
+
+
+def _latency(value: object, receipt: Path) -> float | None:
+    if value is not None and not isinstance(value, float):
+        raise AsrError(f"{receipt}: latency must be a number of seconds such as 1.0, this is {value!r}; decode again")
+    return value
 
 
 def _search(fields: object, receipt: Path) -> SearchSettings:

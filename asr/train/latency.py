@@ -27,5 +27,5 @@ def chunkings(config: TrainConfig, frame_seconds: float) -> list[Chunking | None
     """All that `draw_chunking` may give."""
     if not config.chunk_share:
         return [None]
-    shortest, longest = (round(latency / frame_seconds) for latency in config.chunk_latency)
+    shortest, longest = (sum(divide(latency, frame_seconds)) for latency in config.chunk_latency)
     return [divide(frames * frame_seconds, frame_seconds) for frames in range(shortest, longest + 1)]

@@ -181,6 +181,34 @@ def test_a_kernel_that_cannot_be(
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (
+            ["encoder.cell=peephole"],
+            "train.chunk_share trains a model for streams, and encoder.cell=peephole carries",
+        ),
+        (["features.cmvn=speaker"], "trains a model for streams, and features.cmvn=speaker needs all of a recording"),
+        (["train.chunk_latency=[0.05, 1.0]"], "train.chunk_latency begins at 0.05 s; a chunk and what is heard behind"),
+        (["train.chunk_latency=[2.0, 1.0]"], "train: chunk_latency must be the lowest and the highest value, above 0"),
+        (["train.chunk_latency=[1.0]"], "train.chunk_latency: List should have at least 2 items"),
+        (["train.chunk_share=1.5"], "train.chunk_share: Input should be less than or equal to 1 (seen: 1.5)"),
+        (
+            ["train.chunk_share=0", "train.chunk_latency=[0.5, 1.0]"],
+            "train: no batches are trained by chunks, so chunk_latency would mean nothing: give chunk_share",
+        ),
+    ],
+)
+def test_chunks_that_cannot_be(
+    tmp_path: Path, call: Callable[..., tuple[int, str]], overrides: list[str], sentence: str
+) -> None:
+    manifest, out = tmp_path / "none.jsonl", tmp_path / "run"
+    chunks = ("train.chunk_share=0.5", *overrides)
+    status, told = call("train", *TINY, *chunks, "--train", manifest, "--dev", manifest, "--out", out)
+    assert (status, sentence in told) == (2, True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
         (["decoder.hidden=9"], "decoder: there is no such decoder, so hidden would mean nothing: give weight"),
         (
             ["train.intermediate_weight=0.5"],
