@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,14 @@ from asr.errors import AsrError
 if TYPE_CHECKING:
     from asr.manifest import Utterance
 
+# What recordings that libsndfile reads are named.
+# fmt: off
+SUFFIXES = frozenset([
+    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".sph", ".nist", ".caf",
+    ".w64", ".rf64", ".voc", ".wv1", ".wv2", ".mp1", ".mp2",
+])
+# fmt: on
+
 # A manifest's duration and the file's may differ by rounding and by a codec's padding, not by more.
 DURATION_TOLERANCE = 0.1
 
@@ -24,9 +34,21 @@ DURATION_TOLERANCE = 0.1
 _PROMISE = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _RF64_PROMISE = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 _NIST_PROMISE = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
-_STREAMED = 0x7FFFF000  # programs that write to a pipe promise this much or more, for want of the length
+STREAMED = 0x7FFFF000  # [bytes] programs that write to a pipe promise this much or more, for want of the length
 _UNKNOWN = 1 << 60  # libsndfile's frame count where the header gives none
-_BLOCK = 1 << 20
+# Where libsndfile lost its way behind the samples that the header declares.
+_LOST = re.compile(r"(?:Unknown chunk marker|Have 0 marker).* at position (\d+)")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # some programs append these to anything
+RATES = range(1000, 1_000_001)  # [Hz] what is not absurd
+_BLOCK = 1 << 20  # samples of all channels: a minute of mono at 16 kHz
+
+
+class NotRead(AsrError):
+    """Nothing for libsndfile; another reader may know the format."""
+
+
+class Unfinished(NotRead):
+    """A WAV file whose writer never came back to say how long it became; the sound is there."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +75,19 @@ def open_audio(path: Path) -> soundfile.SoundFile:
     """Opens a file that is whole, as far as its header tells; the caller closes it.
 
     Raises:
-        AsrError: missing, not audio, or truncated.
+        NotRead: not audio that libsndfile reads, or not without a length in its header.
+        AsrError: missing, not a regular file, truncated, or with a header that cannot be.
     """
+    _check_regular(path)
     try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError, TypeError, UnicodeEncodeError) as error:
-        raise AsrError(f"{path}: {_why_not_opened(path)}") from error
+        # As bytes, or soundfile would refuse a name that is not UTF-8.
+        file = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
+        try:
+            path.open("rb").close()
+        except OSError as refused:
+            raise AsrError(f"{path}: could not be read ({refused.strerror})") from refused
+        raise NotRead(f"{path}: not audio that libsndfile reads; convert it to WAV or FLAC") from error
     try:
         _check_complete(file, path)
     except AsrError:
@@ -67,17 +96,20 @@ def open_audio(path: Path) -> soundfile.SoundFile:
     return file
 
 
-def _why_not_opened(path: Path) -> str:
+def _check_regular(path: Path) -> None:
+    """Refuses what would be waited for, or read, for ever."""
     try:
-        if path.is_dir():
-            return "is a folder, not an audio file"
-        empty = path.stat().st_size == 0
-        path.open("rb").close()
-    except (FileNotFoundError, NotADirectoryError):
-        return "there is no such file"
+        there = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise AsrError(f"{path}: there is no such file") from error
     except OSError as refused:
-        return f"could not be read ({refused.strerror})"
-    return "the file is empty (0 bytes)" if empty else "not audio that libsndfile reads; convert it to WAV or FLAC"
+        raise AsrError(f"{path}: could not be read ({refused.strerror})") from refused
+    if stat.S_ISDIR(there.st_mode):
+        raise AsrError(f"{path}: is a folder, not an audio file")
+    if not stat.S_ISREG(there.st_mode):
+        raise AsrError(f"{path}: is a pipe or a device, not a file; sound can come by standard input (-) instead")
+    if there.st_size == 0:
+        raise AsrError(f"{path}: the file is empty (0 bytes)")
 
 
 def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
@@ -85,7 +117,7 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
     log = file.extra_info
     if promise := _PROMISE.search(log):
         promised, there = int(promise[1]), int(promise[2])
-        return file.frames * promised / there if there < promised < _STREAMED else file.frames
+        return file.frames * promised / there if 0 < there < promised < STREAMED else file.frames
     if promise := _RF64_PROMISE.search(log):
         return int(promise[2])
     if file.format == "NIST":
@@ -96,12 +128,13 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
 
 
 def _check_complete(file: soundfile.SoundFile, path: Path) -> None:
+    if file.samplerate not in RATES:
+        raise AsrError(f"{path}: its header says {file.samplerate} samples a second; it is damaged or no recording")
+    _check_declared(file, path)
     if file.frames <= 0:
         raise AsrError(f"{path}: holds no audio samples")
     if file.frames >= _UNKNOWN:
-        raise AsrError(
-            f"{path}: its header does not say how long it is (written to a pipe?); convert it to WAV or FLAC"
-        )
+        raise NotRead(f"{path}: its header does not say how long it is (written to a pipe?); convert it to WAV or FLAC")
     lost = (_promised_frames(file, path) - file.frames) / file.samplerate
     log = file.extra_info
     page_cut = "Last page lacks an end-of-stream bit" in log and "Junk after the last page" in log
@@ -109,6 +142,30 @@ def _check_complete(file: soundfile.SoundFile, path: Path) -> None:
         length = file.frames / file.samplerate
         promised = f" of {length + lost:.2f} s" if lost > DURATION_TOLERANCE else ""
         raise AsrError(f"{path}: truncated, {length:.2f} s{promised} are there; copy or record it again")
+
+
+def _check_declared(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuses a WAV or AIFF file that goes on with what is no chunk behind the samples that its header declares.
+
+    So do recordings that were broken off, and those of more than 4 GB, whose length no longer fits the header.
+    """
+    lost = _LOST.search(file.extra_info)
+    if not lost or file.format not in ("WAV", "WAVEX", "AIFF"):
+        return
+    with path.open("rb") as raw:
+        size = raw.seek(0, os.SEEK_END)
+        at = min(int(lost[1]) - file.frames % 2, size)
+        raw.seek(at)
+        head = raw.read(1 << 16)
+        begun = not head.startswith(_TAGS) and any(head)
+    width = {"PCM_S8": 1, "PCM_U8": 1, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(file.subtype, 2)
+    more = (size - at) / (width * file.channels * file.samplerate)
+    if not begun or more <= DURATION_TOLERANCE:
+        return
+    length = file.frames / file.samplerate
+    said = f"{path}: its header says {length:.2f} s, but about {more:.2f} s more of something follow"
+    kind = Unfinished if file.frames == 0 and file.format != "AIFF" else AsrError
+    raise kind(f"{said}; was the recording broken off? A sound editor that imports raw data can rescue it")
 
 
 def probe(path: Path) -> AudioInfo:
@@ -138,6 +195,11 @@ def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | Non
     """
     with open_audio(path) as file:
         return _read(file, path, rate, offset, duration)
+
+
+def _block(file: soundfile.SoundFile) -> int:
+    """Frames to read at once: the thousand channels that a header may claim would need gigabytes."""
+    return max(1, _BLOCK // file.channels)
 
 
 def span(file: soundfile.SoundFile, path: Path, offset: float, duration: float | None) -> tuple[int, int]:
@@ -176,36 +238,78 @@ def blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: 
             if not np.isfinite(samples).all():
                 raise AsrError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
             yield samples
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:  # ValueError: it sought past the end
         raise AsrError(f"{path}: damaged or truncated, decoding failed ({error})") from error
     if left and not (file.format == "MP3" and left < min(want, 2400)):  # an MP3's length is an estimate
         there, rate = want - left, file.samplerate
         raise AsrError(f"{path}: truncated, {there / rate:.2f} s of {want / rate:.2f} s could be read")
 
 
+def mono(samples: np.ndarray) -> np.ndarray:
+    """The mean of the channels, shape (frames, channels) → (frames,)."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
 def _read(file: soundfile.SoundFile, path: Path, rate: int, offset: float, duration: float | None) -> np.ndarray:
     begin, want = span(file, path, offset, duration)
     mono = file.channels == 1
-    parts = [samples[:, 0] if mono else samples.mean(axis=1) for samples in blocks(file, path, begin, want, _BLOCK)]
+    parts = [
+        samples[:, 0] if mono else samples.mean(axis=1) for samples in blocks(file, path, begin, want, _block(file))
+    ]
     return resample(parts[0] if len(parts) == 1 else np.concatenate(parts), file.samplerate, rate)
 
 
 def stream_audio(path: Path, rate: int) -> Iterator[np.ndarray]:
-    """Reads a whole file in blocks of about a minute, so that its length needs no memory.
+    """Reads a whole recording in blocks of about a minute, so that its length needs no memory.
+
+    What libsndfile does not read goes through FFmpeg where that is installed; ``-`` is standard input.
 
     Yields:
-        float32, shape (samples,) each, at ``rate`` Hz; end to end they are what `read_audio` gives.
+        float32, shape (samples,) each, none empty, at ``rate`` Hz; end to end they are what `read_audio` gives.
 
     Raises:
         AsrError: as `read_audio`, but only when the fault is reached.
     """
-    with open_audio(path) as file:
-        stream = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32", quality="HQ")
-        for samples in blocks(file, path, *span(file, path, 0.0, None), _BLOCK):
-            mono = samples.mean(axis=1)
-            yield mono if file.samplerate == rate else stream.resample_chunk(mono)
-        if file.samplerate != rate:
-            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+    if path == Path("-"):
+        from asr.pipe import standard_input, stream_pipe
+
+        yield from stream_pipe(standard_input(), rate)
+        return
+    try:
+        file = open_audio(path)
+    except NotRead as error:
+        yield from _read_otherwise(path, rate, error)
+        return
+    with file:
+        read = blocks(file, path, *span(file, path, 0.0, None), _block(file))
+        yield from resampled(map(mono, read), file.samplerate, rate)
+
+
+def _read_otherwise(path: Path, rate: int, error: NotRead) -> Iterator[np.ndarray]:
+    from asr import ffmpeg
+
+    if isinstance(error, Unfinished):
+        from asr.pipe import stream_pipe
+
+        with path.open("rb") as file:
+            yield from stream_pipe(file, rate, name=str(path))
+    elif ffmpeg.installed():
+        yield from ffmpeg.decode(path, rate)
+    elif path.suffix.lower() in ffmpeg.SUFFIXES:
+        raise AsrError(f"{path}: libsndfile does not read this format; install FFmpeg and it will be read") from error
+    else:
+        raise AsrError(f"{error}, or install FFmpeg, which reads more formats") from error
+
+
+def resampled(stretches: Iterable[np.ndarray], rate: int, to: int) -> Iterator[np.ndarray]:
+    """`resample` for a stream: blocks of shape (samples,) at ``rate`` Hz; those that come out are not empty."""
+    stream = soxr.ResampleStream(rate, to, 1, dtype="float32", quality="HQ")
+    for samples in stretches:
+        out = np.ascontiguousarray(samples) if rate == to else stream.resample_chunk(samples)
+        if len(out):
+            yield out
+    if rate != to and len(out := stream.resample_chunk(np.empty(0, np.float32), last=True)):
+        yield out
 
 
 def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> float:
@@ -219,7 +323,7 @@ def examine(path: Path, offset: float = 0.0, duration: float | None = None) -> f
     """
     with open_audio(path) as file:
         frames, sound = 0, False
-        for samples in blocks(file, path, *span(file, path, offset, duration), _BLOCK):
+        for samples in blocks(file, path, *span(file, path, offset, duration), _block(file)):
             frames += len(samples)
             sound = sound or bool(samples.any())
         if not sound:

@@ -15,22 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.audio import DURATION_TOLERANCE, examine
+from asr.audio import DURATION_TOLERANCE, SUFFIXES, examine
 from asr.columns import AUDIO_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS
 from asr.errors import AsrError, UsageError
+from asr.ffmpeg import SUFFIXES as FFMPEG_SUFFIXES
 from asr.files import read_text, write_text
 from asr.manifest import Utterance, is_unicode, write_manifest
 from asr.splits import Split
 
-# The last two rows are what libsndfile does not read: such a recording is to be refused by name, not overlooked.
-# fmt: off
-AUDIO_SUFFIXES = frozenset([
-    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".sph", ".nist", ".caf",
-    ".w64", ".rf64", ".voc", ".wv1", ".wv2", ".mp1", ".mp2",
-    ".m4a", ".aac", ".mp4", ".wma", ".webm", ".amr", ".3gp", ".wv", ".ape", ".aup", ".ra", ".mka", ".mov", ".mkv",
-    ".spx", ".tta", ".dsf", ".ac3",
-])
-# fmt: on
+# Also what libsndfile does not read: such a recording is to be refused by name, not overlooked.
+AUDIO_SUFFIXES = SUFFIXES | FFMPEG_SUFFIXES | {".aup"}
 
 
 @dataclass(frozen=True)
