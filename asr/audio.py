@@ -163,7 +163,7 @@ def _check_declared(file: soundfile.SoundFile, path: Path) -> None:
     if not begun or more <= DURATION_TOLERANCE:
         return
     length = file.frames / file.samplerate
-    said = f"{path}: its header says {length:.2f} s, but about {more:.2f} s more of something follow"
+    said = f"{path}: its header says {length:.2f} s, but about {more:.2f} s more follow"
     kind = Unfinished if file.frames == 0 and file.format != "AIFF" else AsrError
     raise kind(f"{said}; was the recording broken off? A sound editor that imports raw data can rescue it")
 
@@ -289,10 +289,9 @@ def _read_otherwise(path: Path, rate: int, error: NotRead) -> Iterator[np.ndarra
     from asr import ffmpeg
 
     if isinstance(error, Unfinished):
-        from asr.pipe import stream_pipe
+        from asr.pipe import stream_unfinished
 
-        with path.open("rb") as file:
-            yield from stream_pipe(file, rate, name=str(path))
+        yield from stream_unfinished(path, rate, error)
     elif ffmpeg.installed():
         yield from ffmpeg.decode(path, rate)
     elif path.suffix.lower() in ffmpeg.SUFFIXES:

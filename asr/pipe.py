@@ -16,6 +16,7 @@ import soundfile
 from asr.audio import DURATION_TOLERANCE, RATES, STREAMED, mono, resampled, stream_audio
 from asr.errors import AsrError, UsageError
 
+_NAME = "standard input"
 _PIECE = 1 << 16  # [bytes] at most at once
 _LONGEST_HEADER = 1 << 20  # [bytes] of what may stand before the samples
 _WIDTHS = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
@@ -77,9 +78,7 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def stream_pipe(
-    file: BinaryIO, rate: int, raw: Pcm | None = None, name: str = "standard input"
-) -> Iterator[np.ndarray]:
+def stream_pipe(file: BinaryIO, rate: int, raw: Pcm | None = None) -> Iterator[np.ndarray]:
     """Reads sound to the end of a pipe.
 
     Raw samples and WAV with uncompressed samples come out as soon as they are there (of a resampled stream the last
@@ -90,7 +89,6 @@ def stream_pipe(
         file: open for reading; need not be able to seek.
         rate: to resample to [Hz].
         raw: how to read samples that have no header.
-        name: for the sentence that says what is wrong.
 
     Yields:
         float32, shape (samples,) each, none empty; end to end they are what `asr.audio.read_audio` gives for the same
@@ -102,19 +100,33 @@ def stream_pipe(
     read: Read = getattr(file, "read1", file.read)  # what is there, instead of as much as was asked for
     try:
         if raw is not None:
-            yield from resampled(_samples(read, raw, None, name), raw.rate, rate)
+            yield from resampled(_samples(read, raw, None, _NAME), raw.rate, rate)
             return
         head = _Head(read)
         found = head.wav()
         if found is None:
-            yield from _spooled(head, read, rate, name)
+            yield from _spooled(head, read, rate)
             return
         form, promised = found
-        yield from resampled(_samples(read, form, promised, name), form.rate, rate)
+        yield from resampled(_samples(read, form, promised, _NAME), form.rate, rate)
         while read(_PIECE):  # the tags behind the samples, or whoever sends them would find the pipe broken
             pass
     except OSError as error:
-        raise AsrError(f"{name}: could not be read ({error.strerror or error})") from error
+        raise AsrError(f"{_NAME}: could not be read ({error.strerror or error})") from error
+
+
+def stream_unfinished(path: Path, rate: int, error: AsrError) -> Iterator[np.ndarray]:
+    """Reads a WAV file whose header says that nothing follows, to its end, as if it came through a pipe.
+
+    Raises:
+        AsrError: ``error``, if its samples cannot be read one by one; or as `stream_pipe`.
+    """
+    with path.open("rb") as file:
+        found = _Head(file.read).wav()
+        if found is None:
+            raise error
+        form, promised = found
+        yield from resampled(_samples(file.read, form, promised, str(path)), form.rate, rate)
 
 
 class _Head:
@@ -202,7 +214,7 @@ def _decoded(data: bytes, form: Pcm, name: str) -> np.ndarray:
     return samples
 
 
-def _spooled(head: _Head, read: Read, rate: int, name: str) -> Iterator[np.ndarray]:
+def _spooled(head: _Head, read: Read, rate: int) -> Iterator[np.ndarray]:
     """What must be sought in, from a temporary file."""
     with tempfile.NamedTemporaryFile(prefix="asr-") as spool:
         piece: bytes = bytes(head.seen)
@@ -212,9 +224,9 @@ def _spooled(head: _Head, read: Read, rate: int, name: str) -> Iterator[np.ndarr
                 piece = read(_PIECE)
             spool.flush()
         except OSError as error:
-            raise AsrError(f"{name}: could not be kept in {spool.name} ({error.strerror or error})") from error
+            raise AsrError(f"{_NAME}: could not be kept in {spool.name} ({error.strerror or error})") from error
         path = Path(spool.name)
         try:
             yield from stream_audio(path, rate)
         except AsrError as error:
-            raise AsrError(f"{name}{str(error).removeprefix(str(path))}") from error
+            raise AsrError(f"{_NAME}{str(error).removeprefix(str(path))}") from error

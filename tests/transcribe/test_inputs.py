@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -159,17 +160,12 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         find_recordings([str(tmp_path / "locked")])
 
 
-def test_a_very_deep_folder(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["d"] * 1000)
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1000):
-        os.mkdir("d", dir_fd=descriptor)
-        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor = inner
-    os.close(os.open("a.wav", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
-    os.close(descriptor)
-    assert [one.audio for one in find_recordings([str(tmp_path)]).recordings] == [deep / "a.wav"]
+def test_a_very_deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.suffix != ".wav")
+    monkeypatch.setattr(Path, "stat", lambda path: SimpleNamespace(st_dev=1, st_ino=len(path.parts)))
+    deep = tmp_path.joinpath(*["d"] * 1100, "a.wav")
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([Path(*deep.parts[: len(path.parts) + 1])]))
+    assert _names(tmp_path) == [deep.relative_to(tmp_path).as_posix()]
 
 
 @pytest.mark.parametrize(
