@@ -27,11 +27,12 @@ def transcribe_audio(
 
     from asr.model.acoustic import load_model
     from asr.runtime import set_up
-    from asr.transcribe.transcriber import transcribe
+    from asr.transcribe.backend import TorchBackend
+    from asr.transcribe.transcriber import Transcriber
 
     chosen = set_up(device, threads)
     recogniser = load_model(model)
-    recogniser.model.to(chosen)
+    transcriber = Transcriber(TorchBackend(recogniser, chosen))
     if recogniser.tokenizer.kind == "phone":
         print(
             "note: a model of phones, so phones are what is printed; asr decode --lexicon writes words", file=sys.stderr
@@ -41,19 +42,19 @@ def transcribe_audio(
     # A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON.
     escape = sys.stdout.encoding.lower() != "utf-8"
     failed = 0
-    for transcript in transcribe(files, recogniser, chosen):
-        name = transcript.audio.as_posix()
-        if transcript.hypothesis is None:
+    for outcome in transcriber.transcribe_files(files):
+        name, transcript = outcome.audio.as_posix(), outcome.transcript
+        if transcript is None:
             failed += 1
-            print(f"error: {transcript.error}", file=sys.stderr, flush=True)
+            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
             if as_json:
-                print(json.dumps({"audio": name, "error": transcript.error}, ensure_ascii=escape), flush=True)
+                print(json.dumps({"audio": name, "error": outcome.error}, ensure_ascii=escape), flush=True)
         elif as_json:
-            fields = {"audio": name, "duration": round(transcript.duration, 3), **asdict(transcript.hypothesis)}
+            words = [asdict(word) for word in transcript.words]
+            fields = {"audio": name, "duration": round(transcript.duration, 3), "text": transcript.text, "words": words}
             print(json.dumps(fields, ensure_ascii=escape), flush=True)
         else:
-            text = transcript.hypothesis.text
-            print(text if len(files) == 1 else f"{name}: {text}", flush=True)
+            print(transcript.text if len(files) == 1 else f"{name}: {transcript.text}", flush=True)
     if failed:
         print(f"{failed} of {len(files)} files could not be transcribed", file=sys.stderr)
         raise typer.Exit(1)

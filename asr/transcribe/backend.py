@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from asr.errors import AsrError
 from asr.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ class TorchBackend:
     """A model folder's network in PyTorch. See `Backend`."""
 
     def __init__(self, recogniser: Recogniser, device: torch.device) -> None:
-        """Takes a loaded model, and moves it to where to compute."""
+        """Takes a loaded model, and moves it to where to compute.
+
+        Raises:
+            AsrError: the model normalises by speaker, which needs a manifest.
+        """
+        if recogniser.model.config.features.cmvn == "speaker":
+            raise AsrError("this model normalises by speaker, so it decodes manifests (asr decode), not single files")
         self.model, self.device, self.tokenizer = recogniser.model.to(device), device, recogniser.tokenizer
         self.rate = self.model.config.features.rate
         self.shift, self.factor = self.model.features.shift_samples, self.model.encoder.factor

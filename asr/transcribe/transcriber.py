@@ -1,160 +1,312 @@
-"""Whole files to text: many at once, in batches over the pieces of all of them, long ones without being held whole."""
+"""Recordings to text: many at once, in batches over the speech of all of them, long ones without being held whole."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from asr.audio import stream_audio
-from asr.decode.greedy import greedy
-from asr.decode.hypothesis import Hypothesis, Word, unfit
+from asr.audio import resample, stream_audio
+from asr.decode.greedy import greedy_decoder
+from asr.decode.hypothesis import Decoder, Hypothesis, unfit
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
-from asr.model.acoustic import Recogniser
 from asr.tokens import BLANK
-from asr.transcribe.segment import quiet_pieces
+from asr.transcribe.backend import Backend
+from asr.transcribe.segment import Window, speech_windows
+from asr.transcribe.stitch import join, widest_gap
+from asr.transcribe.transcript import Segment, Transcript
 
-LONGEST_PIECE = 30.0  # [s]
 BATCH_SECONDS = 240.0  # [s] of padded audio at once
-_TOGETHER_SECONDS = 600.0  # [s] of audio that is gathered over files before the network runs
+LONGEST_SEGMENT = 30.0  # [s] that are decoded at once
+_LOAD_SECONDS = 480.0  # [s] of speech that is gathered over recordings before the network runs
+_LOAD_EVENTS = 1000  # windows and ends of recordings, however short, that are gathered at most
+_SAMPLES = "the samples"  # what errors call a recording that is no file
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Transcript:
+class Outcome:
     """What became of one file.
 
     Attributes:
         audio: the file.
-        duration: its length [s]; 0 if it failed.
-        hypothesis: what was recognised; None if it failed.
+        transcript: what is said in it; None if it failed.
         error: why it failed; None if it did not.
     """
 
     audio: Path
-    duration: float = 0.0
-    hypothesis: Hypothesis | None = None
+    transcript: Transcript | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A recording: its name in errors, its file if it is one, and how to read it in blocks of samples."""
+
+    name: str
+    audio: Path | None
+    blocks: Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _End:
+    """A recording has been read: its samples, or why not."""
+
+    source: _Source
+    samples: int
+    error: str | None
+
+
+_Event = Window | _End
 
 
 @dataclass
-class _File:
-    """A file on its way: samples read, hypotheses of its pieces by the sample they begin at, what went wrong."""
+class _Recording:
+    """A recording on its way through the decoder.
 
-    path: Path
-    samples: int = 0
-    parts: dict[int, Hypothesis] = field(default_factory=dict)
+    Attributes:
+        segments: recognised so far.
+        begin: encoder frame of the recording at which ``rows`` begin.
+        rows: log-probs of the present stretch that are not decoded yet, shape (S, V).
+        error: what went wrong.
+    """
+
+    segments: list[Segment] = field(default_factory=list)
+    begin: int = 0
+    rows: np.ndarray | None = None
     error: str | None = None
-    is_read: bool = False
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of a file that is short enough for the network."""
+    """Log-probs to decode, shape (S, V), and what part of their recording they are, ``begin`` to ``end`` [s]."""
 
-    file: _File
-    begin: int
-    samples: np.ndarray
+    recording: _Recording
+    rows: np.ndarray
+    begin: float
+    end: float
 
 
-def transcribe(paths: Sequence[Path], recogniser: Recogniser, device: torch.device) -> Iterator[Transcript]:
-    """Transcribes files, in their order; one that cannot be read to its end comes out with its error.
+class Transcriber:
+    """Transcribes with a model, whatever computes for it.
 
-    Memory does not grow with the length of a file, but for its words.
-
-    Args:
-        paths: audio files, of any format, rate and number of channels that libsndfile reads.
-        recogniser: a loaded model folder, its model on ``device``.
-        device: where to compute.
-
-    Raises:
-        AsrError: the model normalises by speaker, which needs a manifest.
+    Reading, the network and the search run beside each other, each in a thread of its own. Memory grows neither with
+    the length of a recording nor with their number, but for the words.
     """
-    if recogniser.model.config.features.cmvn == "speaker":
-        raise AsrError("this model normalises by speaker, so it decodes manifests (asr decode), not single files")
-    rate = recogniser.model.config.features.rate
-    files = [_File(path) for path in paths]
-    waiting: list[_Piece] = []
-    done, seconds = 0, 0.0
-    for number, read in _in_background(_read(paths, rate)):
-        file = files[number]
-        if isinstance(read, np.ndarray):
-            waiting.append(_Piece(file, file.samples, read))
-            file.samples += len(read)
-            seconds += len(read) / rate
+
+    def __init__(self, backend: Backend, decode: Decoder | None = None) -> None:
+        """Takes a loaded model, and what makes hypotheses of its log-probs; None: the best token of each frame."""
+        self.backend = backend
+        self.decode = decode or greedy_decoder(BLANK, backend.tokenizer, backend.frame_seconds)
+
+    def transcribe(self, recording: Path | str | np.ndarray, rate: int | None = None) -> Transcript:
+        """Transcribes one recording.
+
+        Args:
+            recording: an audio file; or samples, floating-point, full scale ±1, shape (samples,).
+            rate: of samples [Hz]; default: the model's.
+
+        Returns:
+            Its transcript, which holds nothing if nobody speaks.
+
+        Raises:
+            AsrError: it cannot be read, is too short for speech, or holds nothing but zeros.
+            ValueError: samples of another shape or type, or a rate for a file, which has its own.
+        """
+        if isinstance(recording, np.ndarray):
+            samples = self._samples(recording, rate)
+            source = _Source(_SAMPLES, None, lambda: [samples])
+        elif rate is not None:
+            raise ValueError(f"{recording}: a file has its own rate; none can be given")
         else:
-            file.error, file.is_read = file.error or read, True
-        if seconds >= _TOGETHER_SECONDS or (number == len(files) - 1 and file.is_read):
-            _recognise(waiting, recogniser, device)
-            waiting, seconds = [], 0.0
-            while done < len(files) and files[done].is_read:
-                yield _transcript(files[done], rate)
-                done += 1
+            source = self._file(Path(recording))
+        ((_, outcome),) = self._run([source])
+        if isinstance(outcome, str):
+            raise AsrError(outcome)
+        return outcome
+
+    def transcribe_files(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        """Transcribes files, in their order; one that cannot be read to its end comes out with its error."""
+        for source, outcome in self._run(map(self._file, paths)):
+            assert source.audio is not None
+            if isinstance(outcome, str):
+                yield Outcome(source.audio, error=outcome)
+            else:
+                yield Outcome(source.audio, outcome)
+
+    def _file(self, path: Path) -> _Source:
+        return _Source(str(path), path, lambda: stream_audio(path, self.backend.rate))
+
+    def _samples(self, samples: np.ndarray, rate: int | None) -> np.ndarray:
+        """Checked, and at the model's rate."""
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            seen = f"shape {samples.shape}, {samples.dtype}"
+            raise ValueError(f"samples must be a floating-point array of shape (samples,), this is {seen}")
+        if not np.isfinite(samples).all():
+            raise AsrError(f"{_SAMPLES}: {np.count_nonzero(~np.isfinite(samples))} of them are NaN or infinite")
+        return resample(samples, rate or self.backend.rate, self.backend.rate)
+
+    def _run(self, sources: Iterable[_Source]) -> Iterator[tuple[_Source, Transcript | str]]:
+        """Each recording with its transcript, or with the reason why there is none."""
+        waiting: deque[Future[list[tuple[_Source, Transcript | str]]]] = deque()
+        assembler = _Assembler(self.backend, self.decode)
+        with ThreadPoolExecutor(1) as pool:
+            for load in _in_background(_loads(self._events(sources), self.backend.rate)):
+                rows = self._log_probs([event for event in load if isinstance(event, Window)])
+                waiting.append(pool.submit(assembler.take, load, rows))
+                if len(waiting) > 1:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+
+    def _events(self, sources: Iterable[_Source]) -> Iterator[_Event]:
+        """The windows of each recording that are long enough for the network, and its end behind them."""
+        frame = self.backend.shift * self.backend.factor
+        for source in sources:
+            seen = _Seen(source.blocks)
+            try:
+                for window in speech_windows(seen, self.backend.rate, frame):
+                    if self.backend.output_length(len(window.samples)):
+                        yield window
+            except AsrError as error:
+                yield _End(source, seen.samples, str(error))
+                continue
+            reason = None
+            if not seen.sound:
+                reason = f"{source.name}: holds nothing but zeros; was the microphone muted?"
+            elif not self.backend.output_length(seen.samples):
+                seconds = seen.samples / self.backend.rate
+                reason = f"{source.name}: {seconds:.3f} s are too short to hold speech"
+            yield _End(source, seen.samples, reason)
+
+    def _log_probs(self, windows: Sequence[Window]) -> list[np.ndarray]:
+        """Runs windows of several recordings through the network together. Shape (S, V) each."""
+        rows: list[np.ndarray] = [np.empty((0, 0))] * len(windows)
+        seconds = [len(window.samples) / self.backend.rate for window in windows]
+        for batch in by_length(seconds, BATCH_SECONDS):
+            made = self.backend.log_probs([windows[index].samples for index in batch])
+            for index, row in zip(batch, made, strict=True):
+                rows[index] = row
+        return rows
 
 
-def _read(paths: Sequence[Path], rate: int) -> Iterator[tuple[int, np.ndarray | str | None]]:
-    """(number of the file, piece of it) …, and at each file's end (number, why it failed or None)."""
-    for number, path in enumerate(paths):
-        sound = False
-        try:
-            for piece in quiet_pieces(stream_audio(path, rate), rate, LONGEST_PIECE):
-                sound = sound or bool(piece.any())
-                yield number, piece
-        except AsrError as error:
-            yield number, str(error)
-        else:
-            yield number, None if sound else f"{path}: holds nothing but zeros; was the microphone muted?"
+class _Seen:
+    """Blocks of samples that are counted as they pass.
+
+    Attributes:
+        samples: so far.
+        sound: whether any of them was not zero.
+    """
+
+    def __init__(self, blocks: Callable[[], Iterable[np.ndarray]]) -> None:
+        self.blocks = blocks
+        self.samples, self.sound = 0, False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self.blocks():
+            self.samples += len(block)
+            self.sound = self.sound or bool(block.any())
+            yield block
+
+
+def _loads(events: Iterable[_Event], rate: int) -> Iterator[list[_Event]]:
+    """Events in the lists that go through the network together."""
+    load: list[_Event] = []
+    seconds = 0.0
+    for event in events:
+        load.append(event)
+        seconds += len(event.samples) / rate if isinstance(event, Window) else 0.0
+        if seconds >= _LOAD_SECONDS or len(load) >= _LOAD_EVENTS:
+            yield load
+            load, seconds = [], 0.0
+    if load:
+        yield load
 
 
 def _in_background(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, made in a thread that stays a few before the reader."""
+    """The same items, each made in a thread while the one before it is in use."""
     end = object()
-    for item in prefetch(lambda _: next(items, end), itertools.repeat(None)):
+    for item in prefetch(lambda _: next(items, end), itertools.repeat(None), ahead=2):
         if item is end:
             return
         yield item  # type: ignore[misc]
 
 
-def _recognise(pieces: Sequence[_Piece], recogniser: Recogniser, device: torch.device) -> None:
-    """Runs pieces of several files through the network together and gives each file its hypotheses."""
-    model = recogniser.model
-    rate = model.config.features.rate
-    fit = [piece for piece in pieces if model.output_length(len(piece.samples))]
-    for batch in by_length([len(piece.samples) / rate for piece in fit], BATCH_SECONDS):
-        chosen = [fit[index] for index in batch]
-        rows = model.log_probs([torch.from_numpy(piece.samples) for piece in chosen], device=device)
-        for piece, row in zip(chosen, rows, strict=True):
-            log_probs = row.numpy()
-            if reason := unfit(log_probs):
-                piece.file.error = piece.file.error or f"{piece.file.path}: {reason}"
-                continue
-            hypothesis = greedy(log_probs, BLANK, recogniser.tokenizer, model.frame_seconds)
-            piece.file.parts[piece.begin] = _shift(hypothesis, piece.begin / rate, len(piece.samples) / rate)
+class _Assembler:
+    """Joins what the network says of windows, decodes it, and makes transcripts; takes loads in their order."""
+
+    def __init__(self, backend: Backend, decode: Decoder) -> None:
+        self.backend, self.decode = backend, decode
+        self.recording = _Recording()  # that whose end has not come yet
+
+    def take(self, load: Sequence[_Event], rows: Sequence[np.ndarray]) -> list[tuple[_Source, Transcript | str]]:
+        """The recordings that end in a load. ``rows`` has the log-probs of each of its windows, shape (S, V)."""
+        pieces: list[_Piece] = []
+        ended: list[tuple[_End, _Recording]] = []
+        row = iter(rows)
+        for event in load:
+            if isinstance(event, Window):
+                pieces += self._window(event, next(row))
+            else:
+                ended.append((event, self.recording))
+                self.recording = _Recording()
+        pieces = [piece for piece in pieces if piece.recording.error is None]
+        hypotheses = self.decode([piece.rows for piece in pieces]) if pieces else []
+        for piece, hypothesis in zip(pieces, hypotheses, strict=True):
+            if hypothesis.words:
+                piece.recording.segments.append(_segment(piece, hypothesis))
+        return [(end.source, self._outcome(end, recording)) for end, recording in ended]
+
+    def _window(self, window: Window, rows: np.ndarray) -> list[_Piece]:
+        """What can be decoded now that this window is there."""
+        recording, rate = self.recording, self.backend.rate
+        if reason := unfit(rows):
+            recording.error = recording.error or reason
+        if recording.error is not None:
+            return []
+        frame = self.backend.shift * self.backend.factor
+        if recording.rows is None:
+            recording.begin, recording.rows = window.begin // frame, rows
+        else:
+            shared = recording.begin + len(recording.rows) - window.begin // frame
+            recording.rows = join(recording.rows, rows, shared)
+        # What a window to come may still change is left for then.
+        final = len(recording.rows) if window.next is None else window.next // frame - recording.begin
+        longest = round(LONGEST_SEGMENT / self.backend.frame_seconds)
+        pieces = []
+        while final > longest:
+            cut = widest_gap(recording.rows[:longest], self.backend.tokenizer, longest // 3, longest)
+            begin, end = (frame * place / rate for place in (recording.begin, recording.begin + cut))
+            pieces.append(_Piece(recording, recording.rows[:cut], begin, end))
+            recording.begin, recording.rows, final = recording.begin + cut, recording.rows[cut:], final - cut
+        if window.next is None:
+            begin, end = frame * recording.begin / rate, (window.begin + len(window.samples)) / rate
+            pieces.append(_Piece(recording, recording.rows, begin, end))
+            recording.rows = None
+        return pieces
+
+    def _outcome(self, end: _End, recording: _Recording) -> Transcript | str:
+        """A recording's transcript, or what went wrong with it."""
+        if end.error is not None:
+            return end.error
+        if recording.error is not None:
+            return f"{end.source.name}: {recording.error}"
+        return Transcript(end.source.audio, end.samples / self.backend.rate, tuple(recording.segments))
 
 
-def _shift(hypothesis: Hypothesis, begin: float, length: float) -> Hypothesis:
-    """A piece's hypothesis in its file's time; the last frame may reach beyond the piece, its words must not [s]."""
+def _segment(piece: _Piece, hypothesis: Hypothesis) -> Segment:
+    """A piece's hypothesis in its recording's time; the last frame may reach beyond it, its words must not [s]."""
 
-    def moved(word: Word) -> Word:
-        return replace(word, start=round(begin + word.start, 3), end=round(begin + min(word.end, length), 3))
+    def moved(time: float) -> float:
+        return round(min(piece.begin + time, piece.end), 3)
 
-    return replace(hypothesis, words=[moved(word) for word in hypothesis.words])
-
-
-def _transcript(file: _File, rate: int) -> Transcript:
-    """Joins what was recognised in a file's pieces."""
-    if file.error is None and not file.parts:
-        file.error = f"{file.path}: {file.samples / rate:.3f} s are too short to hold speech"
-    if file.error is not None:
-        return Transcript(file.path, error=file.error)
-    parts = [file.parts[begin] for begin in sorted(file.parts)]
-    words = [word for part in parts for word in part.words]
-    text = " ".join(word.word for word in words)
-    return Transcript(file.path, file.samples / rate, Hypothesis(text, words, sum(part.score for part in parts)))
+    words = [replace(word, start=moved(word.start), end=moved(word.end)) for word in hypothesis.words]
+    return Segment(round(piece.begin, 3), round(piece.end, 3), tuple(words))

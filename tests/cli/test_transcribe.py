@@ -104,7 +104,7 @@ def test_json_lines(model: Path, tone_run: Path, tmp_path: Path) -> None:
         done = _transcribe("--model", model, "--json", named, missing, **environment)
         assert done.returncode == 1
         good, failed = map(json.loads, done.stdout.splitlines())
-        assert list(good) == ["audio", "duration", "text", "words", "score"]
+        assert list(good) == ["audio", "duration", "text", "words"]
         assert (good["audio"], good["text"]) == (str(named), one.text)
         assert good["duration"] == pytest.approx(one.duration, abs=1e-3)
         assert [word["word"] for word in good["words"]] == one.text.split()
