@@ -83,7 +83,7 @@ def decode(
     if len(models) > 1 and out is None and not tune:
         raise UsageError("several models have no folder that is theirs: say with --out where the hypotheses go")
 
-    from asr.cli.progress import progress
+    from asr.cli.progress import AUDIO, progress
     from asr.decode.ensemble import load_models
     from asr.decode.run import decode_to_folder
     from asr.decode.settings import ENSEMBLES_FILE, FILE, make_settings
@@ -101,7 +101,7 @@ def decode(
     if tune:
         if lm is None and (count > 1 or recogniser.model.decoder is None or ctc_weight == 1):
             raise UsageError("--tune weighs a language model against the sound: say which with --lm")
-        with progress("log-probs", "seconds of audio") as report:
+        with progress("log-probs", AUDIO) as report:
             failed = tune_to_folder(recognisers, make_settings(given), models, manifest, where, cores, report, print)
         print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
         _tell(failed, "they were left out")
@@ -109,7 +109,7 @@ def decode(
     folder = out or models[0].parent / "decode" / manifest.stem
     command = shlex.join(["asr", *sys.argv[1:]])
     system = _system(models, recognisers, given, cores).with_latency(latency)
-    with progress("decoding", "seconds of audio") as report:
+    with progress("decoding", AUDIO) as report:
         failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)
     print(f"hypotheses: {folder / 'hyp.jsonl'}")
     _tell(failed, "they will be scored as deletions")

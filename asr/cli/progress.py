@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 _EVERY = 10.0  # [s] between plain lines
+AUDIO = "seconds of audio"  # the unit of which the speed is told too, in multiples of real time
 
 
 @contextlib.contextmanager
@@ -18,6 +19,11 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int | None],
         label: what is being done.
         unit: what is counted; empty for bytes.
     """
+    began = time.monotonic()
+
+    def speed(done: int) -> str:
+        return f"{done / max(time.monotonic() - began, 1e-3):,.0f} × real time" if unit == AUDIO else ""
+
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
@@ -31,10 +37,11 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int | None],
         )
 
         counts = [MofNCompleteColumn(), TextColumn(unit)] if unit else [DownloadColumn(), TransferSpeedColumn()]
+        counts += [TextColumn("{task.fields[speed]}")] if unit == AUDIO else []
         columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bars:
-            task = bars.add_task(label, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+            task = bars.add_task(label, total=None, speed="")
+            yield lambda done, total: bars.update(task, completed=done, total=total, speed=speed(done))
         return
     print(label, file=sys.stderr, flush=True)
     next_line = time.monotonic() + _EVERY
@@ -49,7 +56,8 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int | None],
                 amount = f"{done:,} of {total:,} {unit} ({done / total:.0%})"
             else:
                 amount = f"{_amount(done, unit)} of {_amount(total, unit)} ({done / total:.0%})"
-            print(f"{label}: {amount}", file=sys.stderr, flush=True)
+            told = ", ".join(filter(None, [amount, speed(done)]))
+            print(f"{label}: {told}", file=sys.stderr, flush=True)
 
     yield report
 

@@ -2,62 +2,259 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from asr.cli.main import run
+from asr.errors import UsageError
+
+if TYPE_CHECKING:
+    from asr.transcribe.inputs import Found
+    from asr.transcribe.outputs import Job
+    from asr.transcribe.transcriber import Outcome
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
+_FILES, _TEXT, _MODEL, _LIVE = "What to write", "What to listen to", "How to recognise", "While it is spoken"
 
 
 def transcribe_audio(
-    files: list[Path] = typer.Argument(..., metavar="FILE...", help="Recordings, of any format libsndfile reads."),
-    model: Path = typer.Option(..., "--model", envvar="ASR_MODEL", help="Model folder, as asr train leaves it."),
-    as_json: bool = typer.Option(False, "--json", help="A JSON line a file: text, words with times, confidences."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core."),
+    recordings: list[str] = typer.Argument(
+        None, metavar="[FILE|FOLDER|-]...", help="Recordings, folders of them; -: standard input.", show_default=False
+    ),
+    glob: list[str] = typer.Option([], "--glob", help="Of folders, files named so: '*.wav'.", rich_help_panel=_TEXT),
+    formats: str | None = typer.Option(
+        None, "--format", "-f", help="Files to write: txt,json,srt,vtt,ctm,textgrid,tsv.", rich_help_panel=_FILES
+    ),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="Folder for them; default: beside the recordings.", rich_help_panel=_FILES
+    ),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files.", rich_help_panel=_FILES),
+    skip_existing: bool = typer.Option(
+        False, "--skip-existing", help="Leave out what has its files already.", rich_help_panel=_FILES
+    ),
+    min_confidence: float = typer.Option(
+        0.0, "--min-confidence", min=0, max=1, help="Mark less certain words: [word?].", rich_help_panel=_FILES
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print a JSON line a recording.", rich_help_panel=_FILES),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done.", rich_help_panel=_FILES),
+    model: Path | None = typer.Option(
+        None, "--model", envvar="ASR_MODEL", help="Model folder; default: the packaged one.", rich_help_panel=_MODEL
+    ),
+    lm: Path | None = typer.Option(None, "--lm", help="N-gram language model.", rich_help_panel=_MODEL),
+    lexicon: Path | None = typer.Option(None, "--lexicon", help="Only its words.", rich_help_panel=_MODEL),
+    beam: int | None = typer.Option(None, "--beam", min=1, help="Prefixes kept.", rich_help_panel=_MODEL),
+    lm_weight: float | None = typer.Option(
+        None, "--language-model-weight", help="Of --lm; tuned, else 0.5.", rich_help_panel=_MODEL
+    ),
+    hotwords: str | None = typer.Option(
+        None, "--hotwords", metavar='"A B, C"', help="Phrases to listen for.", rich_help_panel=_MODEL
+    ),
+    mic: bool = typer.Option(False, "--mic", help="Listen to the microphone.", rich_help_panel=_LIVE),
+    latency: float | None = typer.Option(
+        None, "--latency", help="Seconds that a sound waits for its text; with --mic 1.0.", rich_help_panel=_LIVE
+    ),
+    precision: str = typer.Option("auto", "--precision", help="float32, bfloat16 or int8.", rich_help_panel=_MODEL),
+    device: str = typer.Option("auto", "--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL),
+    threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.", rich_help_panel=_MODEL),
 ) -> None:
-    """Print what is said in recordings. A file that fails is named, and the exit status is 1."""
-    from dataclasses import asdict
+    """Turn recordings into text: printed, or written as subtitles and tables with the times of words.
 
-    from asr.model.acoustic import load_model
-    from asr.runtime import set_up
-    from asr.transcribe.backend import TorchBackend
-    from asr.transcribe.transcriber import Transcriber
+    A recording that fails is named, the others are done, and the exit status is 1.
+    """
+    if bool(recordings) == mic:
+        raise UsageError("give recordings (files, folders, - for standard input), or --mic, and not both")
+    live = mic or latency is not None
+    if live and (formats or dry_run):
+        raise UsageError("--mic and --latency print what is said as it is said: leave out --format and --dry-run")
+    if as_json and formats:
+        raise UsageError("--json prints and --format writes files: give one")
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other: give one")
+    for name, given in {"--out": out, "--overwrite": overwrite, "--skip-existing": skip_existing}.items():
+        if given and not formats:
+            raise UsageError(f"{name} is for files, and --format says which: give it too, as in --format txt,srt")
 
-    chosen = set_up(device, threads)
-    recogniser = load_model(model)
-    transcriber = Transcriber(TorchBackend(recogniser, chosen))
-    if recogniser.tokenizer.kind == "phone":
-        print(
-            "note: a model of phones, so phones are what is printed; asr decode --lexicon writes words", file=sys.stderr
-        )
-    if recogniser.model.decoder is not None:
-        print("note: by CTC alone; a model's attention decoder takes part in asr decode", file=sys.stderr)
-    # A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON.
-    escape = sys.stdout.encoding.lower() != "utf-8"
-    failed = 0
-    for outcome in transcriber.transcribe_files(files):
-        name, transcript = outcome.audio.as_posix(), outcome.transcript
-        if transcript is None:
-            failed += 1
-            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
-            if as_json:
-                print(json.dumps({"audio": name, "error": outcome.error}, ensure_ascii=escape), flush=True)
-        elif as_json:
-            words = [asdict(word) for word in transcript.words]
-            fields = {"audio": name, "duration": round(transcript.duration, 3), "text": transcript.text, "words": words}
-            print(json.dumps(fields, ensure_ascii=escape), flush=True)
-        else:
-            print(transcript.text if len(files) == 1 else f"{name}: {transcript.text}", flush=True)
-    if failed:
-        print(f"{failed} of {len(files)} files could not be transcribed", file=sys.stderr)
+    options = {
+        "lm": lm,
+        "lexicon": lexicon,
+        "beam": beam,
+        "lm_weight": lm_weight,
+        "hotwords": [phrase.strip() for phrase in hotwords.split(",")] if hotwords else (),
+        "precision": precision,
+        "device": device,
+        "threads": threads,
+    }
+    from asr.transcribe.inputs import find_recordings
+
+    found = find_recordings(recordings, glob) if recordings else None
+    if live:
+        _listen(found, model, options, 1.0 if latency is None else latency, as_json)
+        return
+    assert found is not None
+    jobs = _jobs(found, formats, out, overwrite, skip_existing)
+    if dry_run:
+        _tell_plan(found, jobs, model)
+        return
+    with _ended_properly():
+        failed = _transcribe(jobs, model, options, as_json, min_confidence)
+    for fault in found.faults:
+        print(f"error: {fault}", file=sys.stderr)
+    if failed or found.faults:
+        if failed:
+            print(f"{failed} of {len(jobs)} recordings could not be transcribed", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _jobs(found: Found, formats: str | None, out: Path | None, overwrite: bool, skip: bool) -> list[Job]:
+    """What is to be done, after looking at what is there already."""
+    from asr.transcribe.outputs import Job, plan, read_formats, refuse_existing
+
+    if formats is None:
+        return [Job(one.audio, {}) for one in found.recordings]
+    jobs = plan(found.recordings, read_formats(formats), out)
+    if skip:
+        left = [job for job in jobs if not job.is_done]
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} recordings have their files already", file=sys.stderr)
+        return left
+    if not overwrite:
+        refuse_existing(jobs)
+    return jobs
+
+
+def _tell_plan(found: Found, jobs: Sequence[Job], model: Path | None) -> None:
+    """Prints what would be done, and does nothing."""
+    from asr.transcribe.inputs import printable
+    from asr.transcribe.load import find_model
+
+    print(f"model: {find_model(model)}")
+    for job in jobs:
+        print(f"{printable(job.audio)} → {', '.join(map(printable, job.files.values())) or 'standard output'}")
+    for fault in found.faults:
+        print(f"error: {fault}", file=sys.stderr)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _transcribe(
+    jobs: Sequence[Job], model: Path | None, options: dict[str, Any], as_json: bool, min_confidence: float
+) -> int:
+    """Transcribes recordings, and says how many failed."""
+    from asr.cli.progress import AUDIO, progress
+    from asr.errors import AsrError
+    from asr.transcribe.inputs import printable
+    from asr.transcribe.load import load_model
+    from asr.transcribe.outputs import make_folders
+
+    if not jobs:
+        return 0
+    make_folders(jobs)
+    transcriber = load_model(model, **options)
+    search = transcriber.system.search
+    if transcriber.backend.tokenizer.kind == "phone" and (search is None or search.lexicon is None):
+        print(
+            "note: a model of phones, so phones are what is written; words come of --lexicon and --lm", file=sys.stderr
+        )
+    failed = 0
+    total = _seconds(jobs)
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(progress("transcribing", AUDIO)) if any(job.files for job in jobs) else None
+        heard = (lambda seconds: report(round(seconds), total)) if report else None
+        for job, outcome in zip(jobs, transcriber.transcribe_files([job.audio for job in jobs], heard), strict=True):
+            error = outcome.error
+            if outcome.transcript is not None and job.files:
+                try:
+                    job.write(outcome.transcript, min_confidence)
+                except AsrError as refused:
+                    error = str(refused)
+            if error is not None:
+                failed += 1
+                print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+            if as_json:
+                print(_json_line(outcome), flush=True)
+            elif not job.files and outcome.transcript is not None:
+                name = f"{printable(job.audio)}: " if len(jobs) > 1 else ""
+                print(name + outcome.transcript.text, flush=True)
+    return failed
+
+
+def _listen(found: Found | None, model: Path | None, options: dict[str, Any], latency: float, as_json: bool) -> None:
+    """Prints what is said while it is said: in recordings, one after the other, or before the microphone."""
+    from asr.audio import stream_audio
+    from asr.cli.live import listen
+    from asr.errors import AsrError
+    from asr.transcribe.load import load_model
+    from asr.transcribe.microphone import microphone
+
+    transcriber = load_model(model, **options)
+    rate = transcriber.backend.rate
+    if found is None:
+        print("listening; Ctrl-C ends it", file=sys.stderr)
+        listen(microphone(rate), transcriber.stream(latency), as_json)
+        return
+    failed = list(found.faults)
+    for one in found.recordings:
+        try:
+            if listen(stream_audio(one.audio, rate), transcriber.stream(latency), as_json):
+                raise KeyboardInterrupt
+        except UsageError:
+            raise
+        except AsrError as error:
+            failed.append(str(error))
+    for reason in failed:
+        print(f"error: {reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _seconds(jobs: Sequence[Job]) -> int | None:
+    """How long all recordings are together, as their headers say; None: one does not say."""
+    from asr.audio import probe
+    from asr.errors import AsrError
+
+    total = 0.0
+    for job in jobs:
+        try:
+            total += probe(job.audio).duration
+        except AsrError:
+            return None
+    return round(total)
+
+
+def _json_line(outcome: Outcome) -> str:
+    """An outcome on one line. A terminal that lacks a letter gets JSON's escape for it, so that the line stays JSON."""
+    escape = sys.stdout.encoding.lower() != "utf-8"
+    fields: dict[str, Any] = {"audio": outcome.audio.as_posix()}
+    if outcome.transcript is None:
+        fields["error"] = outcome.error
+    else:
+        said = outcome.transcript
+        fields |= {"duration": round(said.duration, 3), "text": said.text, "words": list(map(asdict, said.words))}
+    return json.dumps(fields, ensure_ascii=escape)
+
+
+@contextlib.contextmanager
+def _ended_properly() -> Iterator[None]:
+    """Lets SIGTERM end the command as Ctrl-C does: what is being written is taken back, what is whole stays."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 app.command()(transcribe_audio)

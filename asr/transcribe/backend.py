@@ -25,6 +25,7 @@ class Backend(Protocol):
         factor: feature frames for each encoder frame.
         frame_seconds: distance between two encoder frames [s].
         tokenizer: what its columns mean.
+        sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
     """
 
     rate: int
@@ -32,6 +33,7 @@ class Backend(Protocol):
     factor: int
     frame_seconds: float
     tokenizer: Tokenizer
+    sha256: str
 
     def output_length(self, samples: int) -> int:
         """S, exactly, for so many samples; 0 if they are too few for one frame."""
@@ -51,10 +53,11 @@ class TorchBackend:
         """
         if recogniser.model.config.features.cmvn == "speaker":
             raise AsrError("this model normalises by speaker, so it decodes manifests (asr decode), not single files")
-        self.model, self.device, self.tokenizer = recogniser.model.to(device), device, recogniser.tokenizer
+        self.recogniser, self.device, self.tokenizer = recogniser, device, recogniser.tokenizer
+        self.model = recogniser.model.to(device)
         self.rate = self.model.config.features.rate
         self.shift, self.factor = self.model.features.shift_samples, self.model.encoder.factor
-        self.frame_seconds = self.model.frame_seconds
+        self.frame_seconds, self.sha256 = self.model.frame_seconds, recogniser.sha256
 
     def output_length(self, samples: int) -> int:
         return self.model.output_length(samples)

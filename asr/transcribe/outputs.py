@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asr.errors import AsrError, UsageError
 from asr.files import make_folder, write_text
+from asr.transcribe.inputs import STANDARD_INPUT, Recording
 from asr.transcribe.transcript import Transcript
 from asr.transcribe.writers import WRITERS
 
@@ -59,26 +60,26 @@ def read_formats(given: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def plan(recordings: Sequence[tuple[Path, Path | None]], formats: Sequence[str], out: Path | None) -> list[Job]:
+def plan(recordings: Sequence[Recording], formats: Sequence[str], out: Path | None) -> list[Job]:
     """Says where each transcript goes: beside its recording, or into ``out``, laid out as the folders it came from.
 
     Recordings whose files would have the same names (``talk.wav`` and ``talk.mp3``) keep their extension in them.
 
     Args:
-        recordings: each with the folder in which it was looked for; None: it was named itself.
+        recordings: to be transcribed.
         formats: of `WRITERS`.
-        out: None: beside the recordings.
+        out: None: beside the recordings; those of standard input, ``stdin``, in the working directory.
 
     Raises:
         AsrError: a file would take the place of a recording, or two recordings of one name go into one folder.
     """
-    bases = [_folder(audio, under, out) / audio.stem for audio, under in recordings]
-    alike = Counter(map(_key, bases))
+    bases = [_base(one, out) for one in recordings]
+    alike = Counter(_key(base.with_suffix("")) for base in bases)
     jobs = []
-    for (audio, _), base in zip(recordings, bases, strict=True):
-        name = audio.name if alike[_key(base)] > 1 else base.name
-        jobs.append(Job(audio, {kind: base.with_name(f"{name}.{WRITERS[kind].extension}") for kind in formats}))
-    inputs = {_key(audio) for audio, _ in recordings}
+    for one, base in zip(recordings, bases, strict=True):
+        name = base.name if alike[_key(base.with_suffix(""))] > 1 else base.stem
+        jobs.append(Job(one.audio, {kind: base.with_name(f"{name}.{WRITERS[kind].extension}") for kind in formats}))
+    inputs = {_key(one.audio) for one in recordings}
     owners: dict[str, Path] = {}
     for job in jobs:
         for file in job.files.values():
@@ -86,14 +87,15 @@ def plan(recordings: Sequence[tuple[Path, Path | None]], formats: Sequence[str],
                 raise AsrError(f"{file}: is a recording, and a transcript would take its place; give another --out")
             other = owners.setdefault(_key(file), job.audio)
             if other is not job.audio:
-                raise AsrError(f"{file}: would hold the transcripts of {other} and of {job.audio}; rename one")
+                raise AsrError(f"{file}: would hold the transcripts of {other} and of {job.audio}; rename one of them")
     return jobs
 
 
-def _folder(audio: Path, under: Path | None, out: Path | None) -> Path:
-    if out is None:
-        return audio.parent
-    return out / audio.parent.relative_to(under) if under is not None else out
+def _base(recording: Recording, out: Path | None) -> Path:
+    """The recording's path, or what it would be in ``out``."""
+    if recording.audio == STANDARD_INPUT:
+        return (out or Path()) / "stdin"
+    return recording.audio if out is None else out / recording.within
 
 
 def _key(path: Path) -> str:

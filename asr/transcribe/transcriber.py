@@ -8,20 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from asr.audio import resample, stream_audio
-from asr.decode.greedy import greedy_decoder
 from asr.decode.hypothesis import Decoder, Hypothesis, unfit
-from asr.errors import AsrError
+from asr.decode.system import System, greedy_system
+from asr.errors import AsrError, UsageError
 from asr.loading import by_length, prefetch
-from asr.tokens import BLANK
-from asr.transcribe.backend import Backend
+from asr.transcribe.backend import Backend, TorchBackend
 from asr.transcribe.segment import Window, speech_windows
 from asr.transcribe.stitch import join, widest_gap
 from asr.transcribe.transcript import Segment, Transcript
+
+if TYPE_CHECKING:
+    from asr.transcribe.stream import Stream
 
 BATCH_SECONDS = 240.0  # [s] of padded audio at once
 LONGEST_SEGMENT = 30.0  # [s] that are decoded at once
@@ -102,10 +104,10 @@ class Transcriber:
     the length of a recording nor with their number, but for the words.
     """
 
-    def __init__(self, backend: Backend, decode: Decoder | None = None) -> None:
+    def __init__(self, backend: Backend, system: System | None = None) -> None:
         """Takes a loaded model, and what makes hypotheses of its log-probs; None: the best token of each frame."""
         self.backend = backend
-        self.decode = decode or greedy_decoder(BLANK, backend.tokenizer, backend.frame_seconds)
+        self.system = system or greedy_system(backend)
 
     def transcribe(self, recording: Path | str | np.ndarray, rate: int | None = None) -> Transcript:
         """Transcribes one recording.
@@ -133,14 +135,36 @@ class Transcriber:
             raise AsrError(outcome)
         return outcome
 
-    def transcribe_files(self, paths: Iterable[Path]) -> Iterator[Outcome]:
-        """Transcribes files, in their order; one that cannot be read to its end comes out with its error."""
-        for source, outcome in self._run(map(self._file, paths)):
+    def transcribe_files(
+        self, paths: Iterable[Path], report: Callable[[float], None] | None = None
+    ) -> Iterator[Outcome]:
+        """Transcribes files, in their order; one that cannot be read to its end comes out with its error.
+
+        Args:
+            paths: the files.
+            report: is told now and then how much audio has gone through the network, of all files together [s].
+        """
+        for source, outcome in self._run(map(self._file, paths), report):
             assert source.audio is not None
             if isinstance(outcome, str):
                 yield Outcome(source.audio, error=outcome)
             else:
                 yield Outcome(source.audio, outcome)
+
+    def stream(self, latency: float = 1.0) -> Stream:
+        """Recognises speech while it is spoken.
+
+        Args:
+            latency: how long a sound waits for its text, at most [s].
+
+        Raises:
+            UsageError: the model hears whole recordings only, or the latency is too short for it.
+        """
+        from asr.transcribe.stream import Stream
+
+        if not isinstance(self.backend, TorchBackend):
+            raise UsageError("an exported model hears whole recordings only: name the folder that asr train made")
+        return Stream(self.backend.recogniser, latency, self.system.decode)
 
     def _file(self, path: Path) -> _Source:
         return _Source(str(path), path, lambda: stream_audio(path, self.backend.rate))
@@ -154,14 +178,23 @@ class Transcriber:
             raise AsrError(f"{_SAMPLES}: {np.count_nonzero(~np.isfinite(samples))} of them are NaN or infinite")
         return resample(samples, rate or self.backend.rate, self.backend.rate)
 
-    def _run(self, sources: Iterable[_Source]) -> Iterator[tuple[_Source, Transcript | str]]:
+    def _run(
+        self, sources: Iterable[_Source], report: Callable[[float], None] | None = None
+    ) -> Iterator[tuple[_Source, Transcript | str]]:
         """Each recording with its transcript, or with the reason why there is none."""
+        ended = 0.0  # [s] of the recordings before this one
         waiting: deque[Future[list[tuple[_Source, Transcript | str]]]] = deque()
-        assembler = _Assembler(self.backend, self.decode)
+        assembler = _Assembler(self.backend, self.system.decode)
         with ThreadPoolExecutor(1) as pool:
             for load in _in_background(_loads(self._events(sources), self.backend.rate)):
                 rows = self._log_probs([event for event in load if isinstance(event, Window)])
                 waiting.append(pool.submit(assembler.take, load, rows))
+                ends = [event.samples for event in load if isinstance(event, _End)]
+                ended += sum(ends) / self.backend.rate
+                if report is not None:
+                    last = load[-1]
+                    begun = last.begin + len(last.samples) if isinstance(last, Window) else 0
+                    report(ended + begun / self.backend.rate)
                 if len(waiting) > 1:
                     yield from waiting.popleft().result()
             while waiting:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +71,6 @@ def test_failing_files_are_named_the_others_printed_in_order_and_the_status_is_1
     whole = tmp_path / "whole.wav"
     soundfile.write(whole, samples, RATE)
     bad = {name: tmp_path / f"{name}.wav" for name in ("empty", "text", "cut", "nan", "zeros", "click", "missing")}
-    bad["folder"] = tmp_path
     bad["empty"].touch()
     bad["text"].write_text("This is not audio.")
     bad["cut"].write_bytes(whole.read_bytes()[:5000])
@@ -79,7 +81,7 @@ def test_failing_files_are_named_the_others_printed_in_order_and_the_status_is_1
     assert done.returncode == 1
     assert done.stdout.splitlines() == [f"{first.audio}: {first.text}", f"{second.audio}: {second.text}"]
     *named, total = done.stderr.splitlines()
-    assert total == "8 of 10 files could not be transcribed"
+    assert total == "7 of 9 recordings could not be transcribed"
     reasons = {
         "empty": "the file is empty (0 bytes)",
         "text": "not audio",
@@ -88,7 +90,6 @@ def test_failing_files_are_named_the_others_printed_in_order_and_the_status_is_1
         "zeros": "holds nothing but zeros",
         "click": "0.010 s are too short",
         "missing": "there is no such file",
-        "folder": "is a folder, not an audio file",
     }
     for line, (name, reason) in zip(named, reasons.items(), strict=True):
         assert line.startswith(f"error: {bad[name]}: "), line
@@ -117,10 +118,17 @@ def test_json_lines(model: Path, tone_run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["a.wav"], 2, "Missing option '--model'"),
+        (["a.wav"], 2, "no model came with this installation: say with --model where one is"),
         (["--model", "nowhere", "a.wav"], 1, "nowhere: there is no such model folder"),
         (["--model", ".", "a.wav"], 1, "not a finished model folder"),
-        (["--model", "."], 2, "Missing argument"),
+        (["--model", "."], 2, "give recordings (files, folders, - for standard input), or --mic"),
+        (["--mic", "a.wav"], 2, "and not both"),
+        (["-f", "doc", "a.wav"], 2, "--format doc: there is no format 'doc'"),
+        (["--out", "x", "a.wav"], 2, "--out is for files, and --format says which"),
+        (["--json", "-f", "txt", "a.wav"], 2, "--json prints and --format writes files"),
+        (["-f", "txt", "--overwrite", "--skip-existing", "a.wav"], 2, "exclude each other"),
+        (["--latency", "1", "-f", "txt", "a.wav"], 2, "leave out --format"),
+        (["https://example.org/a.wav"], 2, "nothing is read over the network"),
         (["--model", ".", "--loud", "a.wav"], 2, "No such option"),
         (["--model", ".", "--device", "abacus", "a.wav"], 2, "--device abacus"),
     ],
@@ -151,3 +159,146 @@ def test_an_hour_needs_no_more_memory_than_ten_minutes(model: Path, tmp_path: Pa
         assert text.split() == [word for word, _, _ in spoken] * minutes
         peaks.append(usage.ru_maxrss / 1e3)
     assert peaks[1] - peaks[0] < 60, peaks  # [MB]; the samples alone would be 115 more
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """A folder with a recording, one in a folder of its own, and a broken one."""
+    (tmp_path / "talks" / "more").mkdir(parents=True)
+    for name, seed in (("first.wav", 1), ("more/second.flac", 2)):
+        soundfile.write(tmp_path / "talks" / name, phrases(2, seed)[0], RATE)
+    (tmp_path / "talks" / "more" / "broken.wav").write_text("no audio")
+    return tmp_path / "talks"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_folder_becomes_files_laid_out_like_it_and_a_second_run_does_what_is_left(
+    model: Path, talks: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--model", model, talks, "-f", "txt,SRT", "-o", out]
+    planned = _transcribe(*arguments, "--dry-run")
+    assert planned.returncode == 0
+    assert planned.stdout.splitlines()[:2] == [
+        f"model: {model}",
+        f"{talks}/first.wav → {out}/first.txt, {out}/first.srt",
+    ]
+    assert not out.exists()
+    done = _transcribe(*arguments)
+    assert done.returncode == 1
+    assert f"error: {talks}/more/broken.wav: " in done.stderr
+    assert done.stderr.splitlines()[-1] == "1 of 3 recordings could not be transcribed"
+    written = _files(out)
+    assert sorted(written) == ["first.srt", "first.txt", "more/second.srt", "more/second.txt"]
+    said = [word for word, _, _ in phrases(2, 2)[1]]
+    assert written["more/second.txt"].decode().split() == said
+    assert written["more/second.srt"].startswith(b"1\n00:00:0")
+
+    again = _transcribe(*arguments)
+    assert again.returncode == 2
+    assert "first.txt and 3 more exist already" in again.stderr
+    (out / "first.txt").write_text("mine")
+    (out / "more" / "second.srt").unlink()
+    left = _transcribe(*arguments, "--skip-existing")
+    assert left.returncode == 1
+    assert "1 of 3 recordings have their files already" in left.stderr
+    assert _files(out) == {**written, "first.txt": b"mine"}
+    assert _transcribe(*arguments, "--overwrite").returncode == 1
+    assert _files(out) == written
+
+
+def test_doubtful_words_are_marked(model: Path, talks: Path) -> None:
+    done = _transcribe("--model", model, talks / "first.wav", "-f", "txt", "--min-confidence", "1")
+    assert done.returncode == 0, done.stderr
+    said = [word for word, _, _ in phrases(2, 1)[1]]
+    written = (talks / "first.txt").read_text().split()
+    assert [word.strip("[?]") for word in written] == said
+    assert any(word.startswith("[") for word in written)
+
+
+def test_standard_input_and_streams(model: Path, talks: Path) -> None:
+    said = " ".join(word for word, _, _ in phrases(2, 1)[1])
+    sound = (talks / "first.wav").read_bytes()
+    whole, live = (
+        subprocess.run(
+            [sys.executable, "-c", _CODE, "--model", str(model), "--threads", "1", *more, "-"],
+            input=sound,
+            capture_output=True,
+            timeout=120,
+        )
+        for more in ([], ["--latency", "6", "--json"])
+    )
+    assert (whole.returncode, whole.stdout.decode()) == (0, said + "\n"), whole.stderr
+    segments = [json.loads(line) for line in live.stdout.splitlines()]
+    assert live.returncode == 0, live.stderr
+    assert " ".join(segment["text"] for segment in segments) == said
+    words = [word for segment in segments for word in segment["words"]]
+    assert all(one["start"] < other["start"] for one, other in pairwise(words))
+
+
+_MICROPHONE = """
+import numpy, soundfile, threading
+class PortAudioError(Exception): pass
+class InputStream:
+    def __init__(self, samplerate, channels, dtype, blocksize, callback):
+        if samplerate != 8000: raise PortAudioError("Invalid sample rate")
+        self.callback, self.blocksize = callback, blocksize
+    def __enter__(self):
+        import os, signal
+        def play():
+            samples = soundfile.read(os.environ["PLAYED"], dtype="float32", always_2d=True)[0]
+            for begin in range(0, len(samples), self.blocksize):
+                block = samples[begin : begin + self.blocksize]
+                self.callback(block, len(block), None, None)
+            import time
+            time.sleep(3)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=play, daemon=True).start()
+    def __exit__(self, *_): pass
+"""
+
+
+def test_a_microphone_is_listened_to_until_ctrl_c(model: Path, talks: Path, tmp_path: Path) -> None:
+    stub = tmp_path / "stub"
+    stub.mkdir()
+    (stub / "sounddevice.py").write_text(_MICROPHONE)
+    paths = os.pathsep.join([str(stub), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = _transcribe(
+        *("--model", model, "--mic", "--latency", "6"), PYTHONPATH=paths, PLAYED=str(talks / "first.wav")
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [word for word, _, _ in phrases(2, 1)[1]]
+    assert done.stderr.splitlines()[0] == "listening; Ctrl-C ends it"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_whole_files_and_no_others(
+    model: Path, talks: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    for copy in range(300):
+        os.link(talks / "first.wav", talks / f"{copy:03}.wav")  # a minute of audio every few
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", _CODE, "--model", str(model), "--threads", "1", "-f", "txt,json", "-o", str(out)]
+    command += [str(talks / f"{copy:03}.wav") for copy in range(300)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_signals) as process:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*.txt")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else 143), told
+    written = _files(out)
+    assert 1 <= len(written) < 600
+    assert not [name for name in written if name.startswith(".") or name.endswith(".part")]
+    said = [word for word, _, _ in phrases(2, 1)[1]]
+    for name, content in written.items():
+        text = json.loads(content)["text"] if name.endswith("json") else content.decode()
+        assert text.split() == said
+
+
+def _heed_signals() -> None:
+    """A test run in the background ignores Ctrl-C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

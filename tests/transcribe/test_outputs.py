@@ -6,6 +6,7 @@ import pytest
 
 from asr.decode.hypothesis import Word
 from asr.errors import AsrError, UsageError
+from asr.transcribe.inputs import Recording
 from asr.transcribe.outputs import Job, make_folders, plan, read_formats, refuse_existing
 from asr.transcribe.transcript import Segment, Transcript
 
@@ -18,7 +19,7 @@ def test_formats_are_read_in_their_order_each_once() -> None:
 
 
 def _files(*recordings: tuple[str, str | None], out: str | None = None) -> list[list[str]]:
-    given = [(Path(audio), None if under is None else Path(under)) for audio, under in recordings]
+    given = [Recording(Path(audio), None if under is None else Path(under)) for audio, under in recordings]
     jobs = plan(given, ["txt", "textgrid"], None if out is None else Path(out))
     return [[file.as_posix() for file in job.files.values()] for job in jobs]
 
@@ -29,6 +30,8 @@ def test_files_lie_beside_the_recordings_or_in_a_folder_laid_out_like_theirs() -
         ["out/talk.txt", "out/talk.TextGrid"],
         ["out/b/c/more.v2.txt", "out/b/c/more.v2.TextGrid"],
     ]
+    assert _files(("-", None)) == [["stdin.txt", "stdin.TextGrid"]]
+    assert _files(("-", None), out="out") == [["out/stdin.txt", "out/stdin.TextGrid"]]
 
 
 def test_recordings_of_one_name_keep_their_extension() -> None:
@@ -47,7 +50,7 @@ def test_files_that_would_take_each_others_or_a_recordings_place_are_refused() -
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
-    jobs = plan([(tmp_path / name, None) for name in ("a.wav", "b.wav", "c.wav")], ["txt", "ctm"], tmp_path / "out")
+    jobs = plan([Recording(tmp_path / name) for name in ("a.wav", "b.wav", "c.wav")], ["txt", "ctm"], tmp_path / "out")
     make_folders(jobs)
     refuse_existing(jobs)
     said = Transcript(None, 1.0, (Segment(0, 1, (Word("hello", 0, 1, 0.2),)),))

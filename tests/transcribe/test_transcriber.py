@@ -13,6 +13,7 @@ import torch
 
 from asr.config import parse_config
 from asr.decode.hypothesis import Hypothesis
+from asr.decode.system import System
 from asr.errors import AsrError
 from asr.manifest import read_manifest
 from asr.model.acoustic import AcousticModel, Recogniser, load_model
@@ -251,13 +252,13 @@ def test_no_word_of_long_speech_without_pauses_is_lost_or_doubled(edge: int) -> 
     listener = Listener(_WORDS, edge)
     rows: list[int] = []
     transcribe = Transcriber(listener)
-    greedy = transcribe.decode
+    greedy = transcribe.system.decode
 
     def decode(these: Sequence[np.ndarray]) -> list[Hypothesis]:
         rows.extend(map(len, these))
         return greedy(these)
 
-    transcribe.decode = decode
+    transcribe.system = System("spied on", decode)
     found = transcribe.transcribe(samples).text
     # Where the recording begins and ends no other window has more context.
     assert " ".join(words[10:-10]) in found

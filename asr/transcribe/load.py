@@ -1,0 +1,119 @@
+"""A model made ready to transcribe: what computes its log-probs, and what makes words of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from asr.decode.settings import SearchSettings, read_tuned, settle
+from asr.decode.system import Search, System, greedy_system
+from asr.errors import UsageError
+from asr.runtime import available_threads
+
+if TYPE_CHECKING:
+    from asr.transcribe.backend import Backend
+    from asr.transcribe.transcriber import Transcriber
+
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16", "int8")
+PACKAGED = Path(__file__).parent.parent / "packaged"  # the model that comes with the package
+
+
+def load_model(
+    model: str | Path | None = None,
+    *,
+    lm: str | Path | None = None,
+    lexicon: str | Path | None = None,
+    beam: int | None = None,
+    lm_weight: float | None = None,
+    hotwords: Sequence[str] = (),
+    precision: Precision = "auto",
+    device: str = "auto",
+    threads: int = 0,
+) -> Transcriber:
+    """Loads a model folder, made by ``asr train`` or ``asr export``, and makes it ready to transcribe.
+
+    With nothing said of the search, it is the one that ``asr decode --tune`` stored last with the model, if its
+    language model is where it was or in the model folder; otherwise the best token of each frame.
+
+    Args:
+        model: the folder; None: the model that comes with the package.
+        lm: file of an n-gram language model.
+        lexicon: file of a lexicon, for words of a model of phones, or to let no other words out.
+        beam: prefixes kept; 1 or more.
+        lm_weight: of the language model.
+        hotwords: phrases to listen for.
+        precision: what the network computes in; ``auto`` is the fastest that changes no text on this machine.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: of the CPU; 0: every core.
+
+    Raises:
+        AsrError: a file is missing, altered, or does not fit the others.
+        UsageError: an option out of its range, or one that this model cannot meet.
+    """
+    from asr.transcribe.transcriber import Transcriber
+
+    folder = find_model(model)
+    backend = load_backend(folder, precision, device, threads)
+    options = {
+        "lm": None if lm is None else Path(lm).as_posix(),
+        "lexicon": None if lexicon is None else Path(lexicon).as_posix(),
+        "beam": beam,
+        "lm_weight": lm_weight,
+        "hotwords": list(hotwords) or None,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    return Transcriber(backend, _system(folder, backend, given, threads))
+
+
+def load_backend(folder: Path, precision: Precision, device: str, threads: int) -> Backend:
+    """What computes log-probs, see `load_model`."""
+    from asr.model.acoustic import load_model as load_recogniser
+    from asr.runtime import set_up
+    from asr.transcribe.backend import TorchBackend
+
+    where = set_up(device, threads)
+    return TorchBackend(load_recogniser(folder), where)
+
+
+def find_model(model: str | Path | None) -> Path:
+    """The folder of a model; None stands for the packaged one.
+
+    Raises:
+        UsageError: none is named, and none came with the package.
+    """
+    if model is not None:
+        return Path(model)
+    if not (PACKAGED / "SHA256SUMS").is_file():
+        raise UsageError("no model came with this installation: say with --model where one is (asr train makes them)")
+    return PACKAGED
+
+
+def _system(folder: Path, backend: Backend, given: dict[str, Any], threads: int) -> System:
+    """What makes words of the model's log-probs: greedy, or a beam search, see `load_model`."""
+    tunings = [tuned for tuned in read_tuned(folder, backend.sha256) if tuned.search.ctc_weight in (None, 1)]
+    settings = None
+    if tunings and not {"lm", "lexicon"} & set(given):
+        settings = _found(tunings[-1].search, folder)
+    if settings is not None:
+        settings = settings.changed(**{"hotwords": [], **given})
+    elif given:
+        settings = settle(tunings, given)
+    else:
+        return greedy_system(backend)
+    return Search(backend, settings, threads or available_threads()).system()
+
+
+def _found(settings: SearchSettings, folder: Path) -> SearchSettings | None:
+    """The settings with their files where they are: as they were named, or in the model folder; None: not there."""
+    found = {}
+    for name in ("lm", "lexicon", "rescore"):
+        named = getattr(settings, name)
+        if named is None:
+            continue
+        places = [place for place in (folder / Path(named).name, Path(named)) if place.exists()]
+        if not places:
+            return None
+        found[name] = places[0].as_posix()
+    return settings.changed(**found)
