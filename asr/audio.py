@@ -154,7 +154,7 @@ def _check_declared(file: soundfile.SoundFile, path: Path) -> None:
         return
     with path.open("rb") as raw:
         size = raw.seek(0, os.SEEK_END)
-        at = min(int(lost[1]) - file.frames % 2, size)
+        at = min(int(lost[1]), size)
         raw.seek(at)
         head = raw.read(1 << 16)
         begun = not head.startswith(_TAGS) and any(head)
