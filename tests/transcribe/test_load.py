@@ -1,0 +1,87 @@
+"""The library's face: `asr.load_model`, and the search that it chooses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import asr
+from asr.decode.settings import SearchSettings, Tuned, write_tuned
+from asr.errors import UsageError
+from asr.files import sha256
+from asr.lm.kneser_ney import estimate
+from asr.manifest import read_manifest
+from asr.transcribe import load
+from asr.transcribe.transcript import Transcript
+
+
+@pytest.fixture
+def model(tone_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tone_run / "run" / "model", tmp_path / "model"))
+
+
+@pytest.fixture
+def lm(tmp_path: Path) -> Path:
+    path = tmp_path / "lm.safetensors"
+    estimate(iter(["do re", "re mi fa", "fa do", "mi"] * 5), 2, "word").save(path)
+    return path
+
+
+def _tune(model: Path, lm: Path) -> None:
+    search = SearchSettings(lm=lm.as_posix(), lm_sha256=sha256(lm), lm_weight=0.25, beam=7)
+    write_tuned(
+        model,
+        Tuned(
+            search=search,
+            model_sha256=sha256(model / "SHA256SUMS"),
+            manifest="dev.jsonl",
+            manifest_sha256="",
+            wer=1.0,
+            wer_greedy=2.0,
+            calibration_error=0.1,
+        ),
+    )
+
+
+def test_a_file_is_transcribed_in_a_line(tone_run: Path) -> None:
+    one = read_manifest(tone_run / "dev.jsonl")[0]
+    said = asr.load_model(tone_run / "run" / "model", threads=1).transcribe(one.audio)
+    assert isinstance(said, Transcript)
+    assert said.text == one.text
+    assert said.audio == one.audio
+
+
+def test_what_was_tuned_last_is_used_where_its_files_are(model: Path, lm: Path) -> None:
+    assert asr.load_model(model).system.name == "greedy"
+    _tune(model, lm)
+    search = asr.load_model(model).system.search
+    assert search is not None
+    assert (search.lm, search.beam, search.lm_weight) == (lm.as_posix(), 7, 0.25)
+    assert asr.load_model(model, lm_weight=0.5, hotwords=["do do"]).system.search == search.changed(
+        lm_weight=0.5, hotwords=["do do"]
+    )
+    shutil.move(lm, model / lm.name)  # brought along with the model
+    moved = asr.load_model(model).system.search
+    assert moved == search.changed(lm=(model / lm.name).as_posix())
+    (model / lm.name).unlink()
+    assert asr.load_model(model).system.name == "greedy"
+
+
+def test_a_language_model_that_is_named_is_used(model: Path, lm: Path, tone_run: Path) -> None:
+    transcriber = asr.load_model(model, lm=lm, beam=4)
+    assert transcriber.system.name == "beam+2gram"
+    one = read_manifest(tone_run / "dev.jsonl")[1]
+    assert transcriber.transcribe(one.audio).text == one.text
+
+
+def test_without_a_model_one_must_come_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(load, "PACKAGED", tmp_path)
+    with pytest.raises(UsageError, match="no model came with this installation"):
+        asr.load_model()
+
+
+def test_samples_are_transcribed_too(model: Path) -> None:
+    assert asr.load_model(model).transcribe(np.zeros(16000, np.float32) + 1e-6).text == ""
