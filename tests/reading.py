@@ -74,6 +74,8 @@ def _main() -> None:
         examine,
         pipe,
     ]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libsndfile prints what it was debugged with
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + _MORE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -86,7 +88,7 @@ def _main() -> None:
                 told.append(f"AsrError: {error}")
             except Exception as error:
                 told.append(f"{type(error).__name__}: {error}")
-        print(json.dumps(told), flush=True)
+        print(json.dumps(told), file=answers, flush=True)
 
 
 if __name__ == "__main__":
