@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from asr.errors import AsrError
+from asr.mp3 import is_of_unknown_length
 
 if TYPE_CHECKING:
     from asr.manifest import Utterance
@@ -93,6 +94,9 @@ def open_audio(path: Path) -> soundfile.SoundFile:
     except AsrError:
         file.close()
         raise
+    except OSError as refused:
+        file.close()
+        raise AsrError(f"{path}: could not be read ({refused.strerror})") from refused
     return file
 
 
@@ -133,7 +137,7 @@ def _check_complete(file: soundfile.SoundFile, path: Path) -> None:
     _check_declared(file, path)
     if file.frames <= 0:
         raise AsrError(f"{path}: holds no audio samples")
-    if file.frames >= _UNKNOWN:
+    if file.frames >= _UNKNOWN or (file.format == "MP3" and is_of_unknown_length(path)):
         raise NotRead(f"{path}: its header does not say how long it is (written to a pipe?); convert it to WAV or FLAC")
     lost = (_promised_frames(file, path) - file.frames) / file.samplerate
     log = file.extra_info
@@ -184,8 +188,7 @@ def read_audio(path: Path, rate: int, offset: float = 0.0, duration: float | Non
 
     Channels are averaged; another rate is resampled with soxr's "HQ" filter (band-limited, linear phase). A segment is
     that slice of the whole file, but for Ogg: an Opus decoder needs some 0.1 s to settle (differences of 1e-3), and
-    in a Vorbis file's last page libsndfile can land one block (at most 64 ms) off. Of an MP3 with a variable bit rate
-    but no Xing header, which encoders do write, libsndfile takes the first frame's bit rate for all and may end early.
+    in a Vorbis file's last page libsndfile can land one block (at most 64 ms) off.
 
     Returns:
         float32, shape (samples,), at ``rate`` Hz, full scale ±1.

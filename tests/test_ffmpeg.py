@@ -126,7 +126,7 @@ def _playlists(secret: Path) -> dict[str, str]:
 
 @needs_ffmpeg
 def test_a_playlist_under_another_name_reads_no_other_file(made: dict[str, Path], tmp_path: Path) -> None:
-    secret = tmp_path / "secret.m2ts"
+    secret = tmp_path / "secret.ts"
     shutil.copy(made["a.m2ts"], secret)
     assert len(_read(secret)) > 2 * RATE
     for name, text in _playlists(secret).items():
