@@ -121,7 +121,9 @@ def _promised_frames(file: soundfile.SoundFile, path: Path) -> float:
     log = file.extra_info
     if promise := _PROMISE.search(log):
         promised, there = int(promise[1]), int(promise[2])
-        return file.frames * promised / there if 0 < there < promised < STREAMED else file.frames
+        if not there:  # libsndfile still makes a block of GSM of it
+            raise AsrError(f"{path}: holds no audio samples")
+        return file.frames * promised / there if there < promised < STREAMED else file.frames
     if promise := _RF64_PROMISE.search(log):
         return int(promise[2])
     if file.format == "NIST":
@@ -230,7 +232,8 @@ def blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: 
     left = want
     try:
         if file.seekable():
-            file.seek(begin)
+            if file.seek(begin) != begin:  # in a damaged MP3
+                raise RuntimeError("another place was found than was sought")
         else:  # GSM 6.10: there is no other way to the segment
             file.read(begin, dtype="float32")
         while left:
@@ -241,7 +244,7 @@ def blocks(file: soundfile.SoundFile, path: Path, begin: int, want: int, block: 
             if not np.isfinite(samples).all():
                 raise AsrError(f"{path}: {np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
             yield samples
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:  # ValueError: it sought past the end
+    except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AsrError(f"{path}: damaged or truncated, decoding failed ({error})") from error
     if left and not (file.format == "MP3" and left < min(want, 2400)):  # an MP3's length is an estimate
         there, rate = want - left, file.samplerate

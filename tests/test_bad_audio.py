@@ -134,6 +134,21 @@ def test_a_block_size_that_cannot_be(tmp_path: Path, coding: str, align: int) ->
             assert str(told).startswith(f"{path}: ")
 
 
+def test_a_header_with_nothing_behind_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", speechlike(0.5), subtype="GSM610")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"data") + 8])
+    _refused(path, "holds no audio samples")
+
+
+def test_a_segment_is_not_taken_from_another_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp3", speechlike(0.5), "MP3", "MPEG_LAYER_III")
+    data = path.read_bytes()
+    path.write_bytes(data[:131] + data)
+    with pytest.raises(AsrError, match=r"damaged or truncated, decoding failed \(another place was found"):
+        read_audio(path, RATE, 0.1, 0.05)
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(384_000, 1), (1000, 1), (999_999, 1), (RATE, 16), (44100, 200)])
 def test_what_is_rare_but_can_be(tmp_path: Path, rate: int, channels: int) -> None:
     path = write(tmp_path / "a.wav", speechlike(0.5, rate, channels), rate=rate)
