@@ -47,6 +47,22 @@ class FeatureConfig(Strict):
         return self
 
     @property
+    def frame_samples(self) -> int:
+        """Samples of a frame."""
+        return int(self.rate * 0.001 * self.frame_length)
+
+    @property
+    def shift_samples(self) -> int:
+        """Samples from one frame to the next."""
+        return int(self.rate * 0.001 * self.frame_shift)
+
+    def frames(self, samples: int) -> int:
+        """The exact number of frames of so many samples; 0 if they are too few for one."""
+        if self.snip_edges:
+            return max(0, (samples - self.frame_samples) // self.shift_samples + 1)
+        return (samples + self.shift_samples // 2) // self.shift_samples
+
+    @property
     def dimension(self) -> int:
         """F, the features of a frame."""
         return (self.mels if self.kind == "fbank" else self.cepstra) * (1 + self.deltas)

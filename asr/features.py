@@ -131,8 +131,7 @@ class Features(nn.Module):
         super().__init__()
         self.config = config
         self.dimension = config.dimension
-        self.frame_samples = int(config.rate * 0.001 * config.frame_length)
-        self.shift_samples = int(config.rate * 0.001 * config.frame_shift)
+        self.frame_samples, self.shift_samples = config.frame_samples, config.shift_samples
         if self.frame_samples < 2 or self.shift_samples < 1:
             raise UsageError(
                 f"features: at {config.rate} Hz a frame of {config.frame_length} ms has {self.frame_samples} samples "
@@ -176,9 +175,7 @@ class Features(nn.Module):
 
     def frames(self, samples: int) -> int:
         """The exact number of frames of so many samples; 0 if they are too few for one."""
-        if self.config.snip_edges:
-            return max(0, (samples - self.frame_samples) // self.shift_samples + 1)
-        return (samples + self.shift_samples // 2) // self.shift_samples
+        return self.config.frames(samples)
 
     def forward(
         self,

@@ -13,6 +13,7 @@ from asr.cli import data, g2p, lm
 from asr.cli.augment import augment
 from asr.cli.decode import decode, verify
 from asr.cli.doctor import doctor
+from asr.cli.export import export
 from asr.cli.lexicon import lexicon
 from asr.cli.score import score
 from asr.cli.train import train
@@ -50,6 +51,7 @@ app.command("lexicon")(lexicon)
 app.command("decode")(decode)
 app.command("score")(score)
 app.command("verify")(verify)
+app.command("export")(export)
 
 
 def run(application: Callable[[], object]) -> None:

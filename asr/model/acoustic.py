@@ -15,16 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asr.config import Config, parse_config
-from asr.errors import AsrError, UsageError
+from asr.config import Config
+from asr.errors import UsageError
 from asr.features import Features
-from asr.files import read_text
 from asr.model.attention_decoder import AttentionDecoder
 from asr.model.chunks import Chunking, divide
 from asr.model.encoder import Encoder
-from asr.model.folder import check_sums, load_weights, save_folder
-from asr.tokens import LEXICON, Tokenizer, load_tokenizer
-from asr.yaml_files import read_yaml
+from asr.model.folder import WEIGHTS, load_weights, open_folder, save_folder
+from asr.tokens import Tokenizer
 
 
 class AcousticModel(nn.Module):
@@ -157,26 +155,13 @@ def save_model(folder: Path, model: AcousticModel, tokenizer: Tokenizer, trained
     save_folder(folder, model, tokenizer, fields, {"MODEL_CARD.md": card})
 
 
-def _require_lexicon(folder: Path) -> None:
-    """Refuses a model of phones whose lexicon nobody vouches for."""
-    sums = folder / "SHA256SUMS"
-    if not any(line.endswith(f"  {LEXICON}") for line in read_text(sums).splitlines()):
-        raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
-
-
 def load_model(folder: Path) -> Recogniser:
     """Loads a model folder, after checking every file against its checksum.
 
     Raises:
         AsrError: a file is missing, altered or does not fit the others; names it.
     """
-    digest = check_sums(folder)
-    fields = read_yaml(folder / "config.yaml")
-    trained = fields.pop("trained", {})
-    config = parse_config(fields, str(folder / "config.yaml"))
-    if config.tokens.kind == "phone":
-        _require_lexicon(folder)
-    tokenizer = load_tokenizer(folder, config.tokens.kind)
-    model = AcousticModel(config, len(tokenizer))
-    load_weights(model, folder / "model.safetensors")
-    return Recogniser(model.eval(), tokenizer, trained, digest)
+    found = open_folder(folder)
+    model = AcousticModel(found.config, len(found.tokenizer))
+    load_weights(model, folder / WEIGHTS)
+    return Recogniser(model.eval(), found.tokenizer, found.trained, found.sha256)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr.config import Config, parse_config
 from asr.errors import AsrError
 from asr.files import read_text, replacing, sha256, write_text
-from asr.tokens import Tokenizer
-from asr.yaml_files import to_yaml
+from asr.tokens import LEXICON, Tokenizer, load_tokenizer
+from asr.yaml_files import read_yaml, to_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -114,6 +116,45 @@ def check_sums(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> str:
     if unlisted:
         raise AsrError(f"{sums}: holds no sum of {', '.join(unlisted)}, so nobody knows whether it was altered")
     return sha256(sums)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a recogniser's folder holds besides its weights.
+
+    Attributes:
+        config: of the model.
+        tokenizer: its tokens.
+        trained: how it was trained: ``train_minutes``, ``train_audio_hours``, …
+        sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
+    """
+
+    config: Config
+    tokenizer: Tokenizer
+    trained: dict[str, Any]
+    sha256: str
+
+
+def open_folder(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> Opened:
+    """Reads a recogniser's folder but for its weights, after checking every file; arguments and errors as `check_sums`.
+
+    Raises:
+        AsrError: as well, where a file is malformed or does not fit the others.
+    """
+    digest = check_sums(folder, weights)
+    fields = read_yaml(folder / "config.yaml")
+    trained = fields.pop("trained", {})
+    config = parse_config(fields, str(folder / "config.yaml"))
+    if config.tokens.kind == "phone":
+        _require_lexicon(folder)
+    return Opened(config, load_tokenizer(folder, config.tokens.kind), trained, digest)
+
+
+def _require_lexicon(folder: Path) -> None:
+    """Refuses a model of phones whose lexicon nobody vouches for."""
+    sums = folder / "SHA256SUMS"
+    if not any(line.endswith(f"  {LEXICON}") for line in read_text(sums).splitlines()):
+        raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
 
 
 def _misfits(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:

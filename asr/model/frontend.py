@@ -96,7 +96,8 @@ class _PlaneConvolution(nn.Module):
         """Shape (N, T, F, C), padding zero → (N, ⌈T / stride⌉, bands, channels), padding zero, and its lengths."""
         x = x.permute(0, 3, 1, 2)  # (N, C, T, F)
         if self.tall:
-            x = x.contiguous()
+            # A single plane keeps strides that oneDNN misreads where there are one or two bands: give it plain ones.
+            x = x.contiguous().flatten().view(x.shape)
         x = self.convolution(x).permute(0, 2, 3, 1)  # (N, S, F, channels)
         lengths = shortened(lengths, self.stride[0])
         return mask_padding(torch.relu(self.norm(x)), lengths), lengths

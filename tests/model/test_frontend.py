@@ -118,3 +118,12 @@ def test_kernels_and_channels_are_those_asked_for() -> None:
     assert shapes(kind="vgg", channels=4) == [(4, 1, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3)]
     assert shapes(kind="deepspeech2") == [(32, 1, 11, 41), (32, 32, 11, 21)]
     assert shapes(kind="deepspeech2", channels=3, kernel=5) == [(3, 1, 5, 41), (3, 3, 5, 21)]
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3])
+def test_kernels_that_are_taller_than_the_picture(bands: int) -> None:
+    torch.manual_seed(1)
+    layer = make_front_end(SubsamplingConfig(kind="deepspeech2", factor=1, channels=12), bands, hidden=4)
+    x, own = torch.randn(4, 37, bands), torch.full((4,), 37)
+    precise = layer.double()(x.double(), own)
+    torch.testing.assert_close(layer.float()(x, own).double(), precise, atol=1e-4, rtol=0)

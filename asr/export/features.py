@@ -1,0 +1,158 @@
+"""`asr.features` as a part of an ONNX graph: waveforms → normalised features.
+
+All between a frame's samples and its spectrum is linear: removing the mean, pre-emphasis, window, Fourier transform.
+Pre-emphasis is done once to a waveform and not once to a frame, for it differs only in a frame's first sample, which
+the Povey window makes zero; so the loud low frequencies are gone before the product with the Fourier matrix rounds.
+Window and transform are one matrix, computed in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from onnx import TensorProto
+
+from asr.errors import AsrError
+from asr.export.graph import Graph, inside, integer, mask, real, row
+from asr.features import DEVIATION_FLOOR, EPSILON, FULL_SCALE, Features, delta_filters
+
+
+def add_features(graph: Graph, features: Features, waveforms: str, lengths: str) -> tuple[str, str]:
+    """Adds what `Features.forward` does.
+
+    Args:
+        graph: to which.
+        features: with its statistics.
+        waveforms: float32, (N, L).
+        lengths: int64, (N,).
+
+    Returns:
+        features (N, T, F), zero behind each utterance's own frames, and their number (N,).
+
+    Raises:
+        AsrError: it normalises by speaker.
+    """
+    config = features.config
+    if config.cmvn == "speaker":
+        raise AsrError(
+            "this model normalises by speaker, which needs a manifest: it cannot be exported; train with "
+            "features.cmvn=global or utterance"
+        )
+    frames = graph.op("Max", _frames(graph, features, lengths), integer(0))
+    steps = _frames(graph, features, graph.size(waveforms, 1))
+    if not config.snip_edges:
+        waveforms = _reflected(graph, features, waveforms, lengths, steps)
+    x = _static(graph, features, waveforms, steps)
+    own = inside(graph, frames, steps)
+    if config.deltas:
+        x = graph.op("Concat", x, *_differences(graph, config.deltas, x, frames, steps), axis=2)
+    if config.cmvn == "utterance":
+        x = _normalise_each(graph, mask(graph, x, own), own, frames)
+    elif config.cmvn == "global":
+        x = graph.op("Div", graph.op("Sub", x, real(features.mean)), real(features.std))
+    return mask(graph, x, own), frames
+
+
+def _frames(graph: Graph, features: Features, samples: str) -> str:
+    """As `Features.frames`; may be negative where samples are fewer than a frame's."""
+    size, shift = features.frame_samples, features.shift_samples
+    more = shift - size if features.config.snip_edges else shift // 2  # ONNX divides towards zero
+    return graph.op("Div", graph.op("Add", samples, integer(more)), integer(shift))
+
+
+def _reflected(graph: Graph, features: Features, waveforms: str, lengths: str, steps: str) -> str:
+    """All samples of so many frames, as Kaldi goes on beyond a waveform's ends. (N, L), (N,) → (N, P)."""
+    size, shift = features.frame_samples, features.shift_samples
+    samples = graph.op("Add", graph.op("Mul", steps, integer(shift)), integer(size - shift))
+    position = graph.op("Add", graph.count(samples), integer(shift // 2 - size // 2))  # (P,)
+    twice = graph.op("Unsqueeze", graph.op("Mul", graph.op("Max", lengths, integer(1)), integer(2)), row(1))  # (N, 1)
+    index = graph.op("Mod", position, twice)  # (N, P)
+    index = graph.op("Min", index, graph.op("Sub", graph.op("Sub", twice, integer(1)), index))
+    return graph.op("GatherElements", waveforms, index, axis=1)
+
+
+def _static(graph: Graph, features: Features, waveforms: str, steps: str) -> str:
+    """Every frame of log-mel energies or cepstra, without differences. (N, samples) → (N, T, F)."""
+    config = features.config
+    before = graph.op("Mul", graph.op("Pad", waveforms, row(0, 1, 0, -1)), real(config.preemphasis))
+    emphasised = graph.op("Sub", waveforms, before)  # (N, samples)
+    frames = _Framing(graph, features, steps)
+    mean = _means(graph, features, waveforms)
+    offset = graph.op("Mul", mean, real(1 - config.preemphasis))
+    centred = graph.op("Sub", frames.cut(emphasised), offset)  # (N, T, frame_samples)
+    spectrum = graph.op("MatMul", centred, real(_fourier(features)))  # (N, T, fft): real parts, then imaginary ones
+    bands = np.concatenate([real(features.filterbank)] * 2)  # adds the squares of both
+    mel = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), bands)  # (N, T, mels)
+    mel = graph.op("Log", graph.op("Max", mel, real(EPSILON)))
+    if config.kind == "fbank":
+        return mel
+    steady = graph.op("Sub", frames.cut(waveforms), mean)  # (N, T, frame_samples)
+    energy = graph.op("ReduceSumSquare", steady, axes=[2])  # (N, T, 1)
+    energy = graph.op("Log", graph.op("Max", graph.op("Mul", energy, real(FULL_SCALE**2)), real(EPSILON)))
+    if config.cepstra == 1:
+        return energy
+    return graph.op("Concat", energy, graph.op("MatMul", mel, real(features.cepstral)[:, 1:]), axis=2)
+
+
+def _means(graph: Graph, features: Features, waveforms: str) -> str:
+    """Of each frame. (N, samples) → (N, T, 1). ONNX Runtime's ReduceMean rounds otherwise in another batch."""
+    size, shift = [features.frame_samples], [features.shift_samples]
+    means = graph.op("AveragePool", graph.op("Unsqueeze", waveforms, row(1)), kernel_shape=size, strides=shift)
+    return graph.op("Transpose", means, perm=[0, 2, 1])  # of (N, 1, T)
+
+
+def _fourier(features: Features) -> np.ndarray:
+    """Window and Fourier transform of a frame: float64, (frame_samples, fft), real parts and then imaginary ones."""
+    size = features.frame_samples
+    angles = 2 * math.pi / features.fft * np.outer(np.arange(size), np.arange(features.fft // 2))
+    window = features.window[:size].double().numpy()
+    return window[:, None] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+
+
+class _Framing:
+    """Cuts waveforms into overlapping frames, block by block: a block is what frame and shift both are multiples of."""
+
+    def __init__(self, graph: Graph, features: Features, steps: str) -> None:
+        self._graph, self._size = graph, features.frame_samples
+        self._block = math.gcd(features.frame_samples, features.shift_samples)
+        each, shift = features.frame_samples // self._block, features.shift_samples // self._block
+        first = graph.op("Mul", graph.op("Unsqueeze", graph.count(steps), row(1)), integer(shift))
+        self._index = graph.op("Add", first, np.arange(each))  # (T, blocks of a frame)
+        blocks = graph.op("Add", graph.op("Mul", steps, integer(shift)), integer(each - shift))
+        self._samples = graph.op("Mul", blocks, integer(self._block))
+
+    def cut(self, waveforms: str) -> str:
+        """(N, samples) → (N, T, frame_samples)."""
+        whole = self._graph.op("Slice", waveforms, row(0), self._samples, row(1))
+        blocks = self._graph.op("Reshape", whole, row(0, -1, self._block))
+        frames = self._graph.op("Gather", blocks, self._index, axis=1)
+        return self._graph.op("Reshape", frames, row(0, 0, self._size))
+
+
+def _differences(graph: Graph, order: int, x: str, frames: str, steps: str) -> list[str]:
+    """As `Features._differences`. (N, T, D) → [(N, T, D), …]."""
+    last = graph.op("Unsqueeze", graph.op("Max", graph.op("Sub", frames, integer(1)), integer(0)), row(1))  # (N, 1)
+    differences = []
+    for weights in delta_filters(order):
+        terms = []
+        for shift, weight in enumerate(weights.tolist(), start=-(len(weights) // 2)):
+            position = graph.op("Max", graph.op("Add", graph.count(steps), integer(shift)), integer(0))
+            index = graph.op("Unsqueeze", graph.op("Min", position, last), row(2))  # (N, T, 1)
+            terms.append(graph.op("Mul", graph.op("GatherND", x, index, batch_dims=1), real(weight)))
+        differences.append(graph.op("Sum", *terms))
+    return differences
+
+
+def _normalise_each(graph: Graph, x: str, own: str, frames: str) -> str:
+    """Each utterance by its own frames. (N, T, F), zero behind its end → (N, T, F), anything there."""
+    count = graph.op("Cast", graph.op("Max", frames, integer(1)), to=TensorProto.FLOAT)
+    count = graph.op("Unsqueeze", count, row(1, 2))  # (N, 1, 1)
+    ones = graph.op("Unsqueeze", graph.op("Cast", own, to=TensorProto.FLOAT), row(1))  # (N, 1, T)
+
+    def mean(values: str) -> str:  # by a product, which zeros behind the end do not make round otherwise
+        return graph.op("Div", graph.op("MatMul", ones, values), count)  # (N, 1, F)
+
+    centred = mask(graph, graph.op("Sub", x, mean(x)), own)
+    deviation = graph.op("Sqrt", mean(graph.op("Mul", centred, centred)))
+    return graph.op("Div", centred, graph.op("Max", deviation, real(DEVIATION_FLOOR)))

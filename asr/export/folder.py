@@ -1,0 +1,70 @@
+"""``asr export``'s work: the folder of an exported model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.errors import AsrError, UsageError
+from asr.export.model import to_onnx
+from asr.files import make_folder, read_text
+from asr.model.acoustic import Recogniser, load_model
+from asr.model.folder import EXPORTED, WEIGHTS, save_files
+from asr.transcribe.onnx_backend import OnnxBackend
+
+_TOLERANCE = 1e-3  # of log-probs in float32
+
+
+def export(model: Path, out: Path, int8: bool) -> tuple[Path, float]:
+    """Writes a trained model as one that needs no PyTorch, and compares both on noise.
+
+    Args:
+        model: folder of the trained model.
+        out: folder of the exported one; not the same.
+        int8: whether its weights are to have eight bits.
+
+    Returns:
+        The file of the network, and the greatest difference of a log-prob.
+
+    Raises:
+        AsrError: it cannot be exported, read or written, or the exported one says something else.
+        UsageError: ``out`` holds a trained model.
+    """
+    if (out / WEIGHTS).exists():
+        raise UsageError(f"{out}: holds a trained model, and an exported one needs a folder of its own; name another")
+    recogniser = load_model(model)
+    content = to_onnx(recogniser.model, int8).SerializeToString()
+    name = EXPORTED[int8]
+    card = read_text(model / "MODEL_CARD.md") if (model / "MODEL_CARD.md").exists() else ""
+    fields = {**recogniser.model.config.model_dump(), "trained": recogniser.trained}
+    make_folder(out)
+    (out / EXPORTED[not int8]).unlink(missing_ok=True)
+    cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
+    save_files(out, {name: content}, recogniser.tokenizer, fields, cards)
+    difference = _difference(recogniser, OnnxBackend(out, 1))
+    if not int8 and not difference <= _TOLERANCE:
+        (out / "SHA256SUMS").unlink()
+        raise AsrError(
+            f"{out / name}: its log-probs differ by {difference:.2g} from the trained model's, which should not be; "
+            "please report it"
+        )
+    return out / name, difference
+
+
+def _line(recogniser: Recogniser, name: str, int8: bool) -> str:
+    """What the card says of the export."""
+    kind = "with weights of eight bits" if int8 else "in float32"
+    left = "; its attention decoder was left out, so it recognises by CTC alone" if recogniser.model.decoder else ""
+    origin = f"from the trained model whose SHA256SUMS has the sum {recogniser.sha256}"
+    return f"Exported to `{name}`, {kind}, {origin}{left}.\n"
+
+
+def _difference(recogniser: Recogniser, backend: OnnxBackend) -> float:
+    """The greatest one between log-probs of both, for a second and half a second of noise in one batch."""
+    rate, random = backend.rate, np.random.default_rng(0)
+    waveforms = [(0.1 * random.standard_normal(samples)).astype(np.float32) for samples in (rate, rate // 2)]
+    said = recogniser.model.log_probs([torch.from_numpy(one) for one in waveforms])
+    heard = backend.log_probs(waveforms)
+    return max(float(np.abs(one.numpy() - other).max()) for one, other in zip(said, heard, strict=True))

@@ -1,0 +1,104 @@
+"""A network that ``asr export`` wrote, in ONNX Runtime. Nothing here needs PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import OnnxRuntimeException
+
+from asr.errors import AsrError
+from asr.model.folder import EXPORTED, open_folder
+from asr.runtime import available_threads
+
+
+class OnnxBackend:
+    """An exported model folder. See `asr.transcribe.backend.Backend`.
+
+    Each thread computes some of the waveforms, so it takes several of them to keep several threads busy.
+
+    Attributes:
+        config: of the model.
+        trained: how it was trained.
+        sha256: of the folder's SHA256SUMS.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Loads the network, after checking every file against its checksum.
+
+        Args:
+            folder: that ``asr export`` wrote.
+            threads: to compute with; 0: every core.
+
+        Raises:
+            AsrError: a file is missing, altered or does not fit the others; names it.
+        """
+        found = open_folder(folder, EXPORTED)
+        self.config, self.tokenizer = found.config, found.tokenizer
+        self.trained, self.sha256 = found.trained, found.sha256
+        features, self.factor = found.config.features, found.config.encoder.factor
+        self.rate, self.shift = features.rate, features.shift_samples
+        self.frame_seconds = self.factor * self.shift / self.rate
+        path = next(folder / name for name in EXPORTED if (folder / name).exists())
+        self._threads = threads or available_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._session = _session(path)
+        columns = self._session.get_outputs()[0].shape[-1]
+        if columns != len(self.tokenizer):
+            raise AsrError(
+                f"{path}: writes {columns} tokens, and beside it are {len(self.tokenizer)}; it is another model's"
+            )
+
+    def output_length(self, samples: int) -> int:
+        return -(-self.config.features.frames(samples) // self.factor)
+
+    def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found: list[np.ndarray] = [np.empty(0)] * len(waveforms)
+        shares = _shares([len(one) for one in waveforms], self._threads)
+        parts = self._pool.map(lambda share: self._together([waveforms[index] for index in share]), shares)
+        for share, rows in zip(shares, parts, strict=True):
+            for index, row in zip(share, rows, strict=True):
+                found[index] = row
+        return found
+
+    def _together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Log-probs of one batch, on one thread."""
+        lengths = np.array([len(one) for one in waveforms], np.int64)
+        padded = np.zeros((len(waveforms), lengths.max()), np.float32)  # (N, L)
+        for row, one in zip(padded, waveforms, strict=True):
+            row[: len(one)] = one
+        log_probs, frames = self._session.run(["log_probs", "frames"], {"waveforms": padded, "lengths": lengths})
+        return [row[:count] for row, count in zip(log_probs, frames.tolist(), strict=True)]
+
+
+def _shares(lengths: Sequence[int], threads: int) -> list[list[int]]:
+    """Indices in at most so many batches, the like with the like, of about the same padded length."""
+    order = np.argsort(lengths, kind="stable")[::-1].tolist()
+    share, shares = sum(lengths) / threads, [[order[0]]]
+    for index in order[1:]:
+        most = lengths[shares[-1][0]] * (len(shares[-1]) + 0.5)
+        if most > share and len(shares) < threads:
+            shares.append([index])
+        else:
+            shares[-1].append(index)
+    return shares
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Threads that share out one operator round otherwise where their shares meet, and wait for each other at every step
+    # of an LSTM. Here each has a batch of its own.
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong becomes a sentence
+    try:
+        session = onnxruntime.InferenceSession(path.as_posix(), options, providers=["CPUExecutionProvider"])
+    except OnnxRuntimeException as error:
+        reason = str(error).partition(" : ")[2] or str(error)
+        raise AsrError(f"{path}: could not be loaded by ONNX Runtime {onnxruntime.__version__} ({reason})") from error
+    names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
+    if names != ["waveforms", "lengths", "log_probs", "frames"]:
+        raise AsrError(f"{path}: not a model that asr export wrote; it takes and gives {', '.join(names)}")
+    return session
