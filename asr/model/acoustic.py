@@ -21,7 +21,7 @@ from asr.features import Features
 from asr.model.attention_decoder import AttentionDecoder
 from asr.model.chunks import Chunking, divide
 from asr.model.encoder import Encoder
-from asr.model.folder import WEIGHTS, load_weights, open_folder, save_folder
+from asr.model.folder import load_weights, open_folder, save_folder
 from asr.tokens import Tokenizer
 
 
@@ -163,5 +163,5 @@ def load_model(folder: Path) -> Recogniser:
     """
     found = open_folder(folder)
     model = AcousticModel(found.config, len(found.tokenizer))
-    load_weights(model, folder / WEIGHTS)
+    load_weights(model, found.weights)
     return Recogniser(model.eval(), found.tokenizer, found.trained, found.sha256)

@@ -124,12 +124,14 @@ class Opened:
 
     Attributes:
         config: of the model.
+        weights: their file, which was checked, too.
         tokenizer: its tokens.
         trained: how it was trained: ``train_minutes``, ``train_audio_hours``, …
         sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
     """
 
     config: Config
+    weights: Path
     tokenizer: Tokenizer
     trained: dict[str, Any]
     sha256: str
@@ -145,16 +147,12 @@ def open_folder(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> Opened:
     fields = read_yaml(folder / "config.yaml")
     trained = fields.pop("trained", {})
     config = parse_config(fields, str(folder / "config.yaml"))
-    if config.tokens.kind == "phone":
-        _require_lexicon(folder)
-    return Opened(config, load_tokenizer(folder, config.tokens.kind), trained, digest)
-
-
-def _require_lexicon(folder: Path) -> None:
-    """Refuses a model of phones whose lexicon nobody vouches for."""
     sums = folder / "SHA256SUMS"
-    if not any(line.endswith(f"  {LEXICON}") for line in read_text(sums).splitlines()):
+    listed = {line.partition("  ")[2] for line in read_text(sums).splitlines()}
+    if config.tokens.kind == "phone" and LEXICON not in listed:
         raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
+    path = folder / next(name for name in weights if name in listed)
+    return Opened(config, path, load_tokenizer(folder, config.tokens.kind), trained, digest)
 
 
 def _misfits(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import OnnxRuntimeException
 
 from asr.errors import AsrError
 from asr.model.folder import EXPORTED, open_folder
@@ -42,7 +41,7 @@ class OnnxBackend:
         features, self.factor = found.config.features, found.config.encoder.factor
         self.rate, self.shift = features.rate, features.shift_samples
         self.frame_seconds = self.factor * self.shift / self.rate
-        path = next(folder / name for name in EXPORTED if (folder / name).exists())
+        path = found.weights
         self._threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self._threads)
         self._session = _session(path)
@@ -95,7 +94,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # what goes wrong becomes a sentence
     try:
         session = onnxruntime.InferenceSession(path.as_posix(), options, providers=["CPUExecutionProvider"])
-    except OnnxRuntimeException as error:
+    except Exception as error:  # its errors have no class of their own in common
         reason = str(error).partition(" : ")[2] or str(error)
         raise AsrError(f"{path}: could not be loaded by ONNX Runtime {onnxruntime.__version__} ({reason})") from error
     names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
