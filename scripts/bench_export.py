@@ -39,7 +39,7 @@ from asr.transcribe.backend import Backend, TorchBackend
 from asr.transcribe.onnx_backend import OnnxBackend
 
 SIZES = ((3, 256), (4, 320))
-BATCH, ROUNDS = 16, 4
+BATCH, ROUNDS = 16, 2
 
 
 def ways(recogniser: Recogniser, folder: Path) -> dict[str, Path | None]:

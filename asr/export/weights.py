@@ -15,7 +15,7 @@ from torch import nn
 
 from asr.export.graph import MICROSOFT, Graph, real, row
 
-FEATURE_LIMIT = 8.0  # normalised features beyond so many standard deviations are cut off
+FEATURE_LIMIT = 6.0  # normalised features are cut off at so many deviations; those of speech stay within 5
 STATE_LIMIT = 1.001  # a tanh that is approximated goes a little beyond 1
 # Processors without VNNI add two products of a state (8 bits, unsigned) and a weight in 16 bits; 2 · 255 · 64 fits.
 LARGEST = 64
