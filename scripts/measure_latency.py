@@ -3,7 +3,8 @@
     python scripts/measure_latency.py MODEL MANIFEST [--latencies 0.4,0.6,1.0,1.5,2.0] [--svg docs/latency.svg]
 
 Greedily, chunk by chunk as `asr.transcribe.stream.Stream` hears, with 95 % intervals over utterances. The last line is
-the pass over whole utterances. What cannot be decoded counts as deletions, and makes the exit status 1.
+the pass over whole utterances. What cannot be decoded counts as deletions, and makes the exit status 1. Of a model of
+phones it is the phone error rate against the usual pronunciations, as in training.
 """
 
 from __future__ import annotations
@@ -51,24 +52,34 @@ def measure(recogniser: Recogniser, utterances: Sequence[Utterance], latency: fl
     took = time.process_time() - begin
     hypotheses = {name: Hypothesis(one.text) for name, one in found.items()}
     hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
-    result = score([Reference(one.id, one.text) for one in utterances], hypotheses, Settings())
+    result = score([Reference(one.id, _said(one, recogniser)) for one in utterances], hypotheses, Settings())
     wer, low, high = percent(result.words.rate), percent(result.interval.low), upper_percent(result.interval.high)
     if wer is None or low is None or high is None:
         raise UsageError(f"there is no WER with an interval: {result.interval.basis or 'no words'}")
     return Point(latency, wer, low, high, sum(one.duration for one in utterances) / took), list(failed.values())
 
 
-def table(points: Sequence[Point]) -> str:
-    """One line for each."""
-    lines = ["latency     WER %   95 % interval    × real time"]
+def _said(utterance: Utterance, recogniser: Recogniser) -> str:
+    """The transcript, in phones if that is what the model writes."""
+    tokenizer = recogniser.tokenizer
+    if tokenizer.kind != "phone":
+        return utterance.text
+    if unknown := tokenizer.unknown(utterance.text):
+        raise UsageError(f"{utterance.id}: no pronunciation for {', '.join(map(repr, unknown))}; leave it out")
+    return tokenizer.decode(tokenizer.encode(utterance.text))
+
+
+def table(points: Sequence[Point], rate: str = "WER") -> str:
+    """One line for each; ``rate`` is what is measured."""
+    lines = [f"latency     {rate} %   95 % interval    × real time"]
     for one in points:
         name = "whole" if one.latency is None else f"{one.latency:g} s"
         lines.append(f"{name:<8} {one.wer:8.2f}   {one.low:5.2f} – {one.high:5.2f} {one.speed:13,.0f}")
     return "\n".join(lines) + "\n"
 
 
-def draw(points: Sequence[Point]) -> str:
-    """An SVG of WER over latency: points with their intervals, and a line for whole utterances."""
+def draw(points: Sequence[Point], rate: str = "WER") -> str:
+    """An SVG of errors over latency: points with their intervals, and a line for whole utterances."""
     chunked = [one for one in points if one.latency is not None]
     (whole,) = (one for one in points if one.latency is None)
     right, top = max(one.latency or 0 for one in chunked) * 1.05, max(one.high for one in points) * 1.05
@@ -99,7 +110,7 @@ def draw(points: Sequence[Point]) -> str:
         bar = f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y(one.low):.1f}" y2="{y(one.high):.1f}" stroke="{COLOUR}"/>'
         dot = f'<circle cx="{at:.1f}" cy="{y(one.wer):.1f}" r="3" fill="{COLOUR}"/>'
         parts += [bar, dot, text(at, HEIGHT - BOTTOM + 18, f"{one.latency:g}")]
-    parts.append(text((LEFT + x(right)) / 2, HEIGHT - 6, "latency [s]; WER with its 95 % interval"))
+    parts.append(text((LEFT + x(right)) / 2, HEIGHT - 6, f"latency [s]; {rate} with its 95 % interval"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -122,9 +133,10 @@ def main() -> None:
     print(f"{arguments.model}, greedy, {arguments.manifest}: {len(utterances)} utterances")
     measured = [measure(recogniser, utterances, latency) for latency in (*latencies, None)]
     points = [point for point, _ in measured]
-    print(table(points), end="")
+    rate = "PER" if recogniser.tokenizer.kind == "phone" else "WER"
+    print(table(points, rate), end="")
     if arguments.svg:
-        write_text(arguments.svg, draw(points))
+        write_text(arguments.svg, draw(points, rate))
     if failed := measured[-1][1]:
         print("\n".join(f"not decoded: {reason}" for reason in failed), file=sys.stderr)
         sys.exit(1)

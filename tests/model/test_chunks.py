@@ -142,6 +142,19 @@ def test_gradients_of_a_batch_reach_everything(cell: str, dropped: tuple[str, ..
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_in_bfloat16_it_is_nearly_the_same(cell: str) -> None:
+    model = _model(tiny_config("encoder.layers=2", "encoder.hidden=8", f"encoder.cell={cell}")).train()
+    features, frames = _features(model, [50, 41])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough, lengths = model(features, frames, Chunking(4, 3))
+    exact, _ = model(features, frames, Chunking(4, 3))
+    for one, other, length in zip(rough, exact, lengths.tolist(), strict=True):
+        torch.testing.assert_close(one[:length], other[:length], atol=0.03, rtol=0)
+    rough[0].sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 def test_gradients_are_those_of_the_book() -> None:
     model = _model(tiny_config("encoder.layers=2", "encoder.hidden=4")).double().eval()
     features, frames = torch.randn(1, 50, model.features.dimension, dtype=torch.float64), torch.tensor([50])
