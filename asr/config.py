@@ -332,8 +332,10 @@ class TrainConfig(Strict):
         if not self.chunk_share:
             refuse_idle(self, ["chunk_latency"], "no batches are trained by chunks", "give chunk_share")
         low, high = self.chunk_latency
-        if not 0 < low <= high:
-            raise ValueError(f"chunk_latency must be the lowest and the highest value, above 0; this is {[low, high]}")
+        if not 0 < low <= high <= 30:
+            raise ValueError(
+                f"chunk_latency must be the lowest and the highest value, above 0 and up to 30; this is {[low, high]}"
+            )
         return self
 
 

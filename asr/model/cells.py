@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asr.model.scan import Recurrence, normalise, scan
+from asr.model.scan import Recurrence, normalise, scan, scan_memory
 
 NATIVE: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 # Of the norm over the recurrent products, at the start, as Cooijmans et al. 2017 (section 4) found for theirs. With a
@@ -118,6 +118,44 @@ def draw_weights(layer: nn.Module, weight_dropout: float) -> list[Tensor]:
     """The weights of one of PyTorch's layers; in training with some of the hidden-to-hidden ones zero, as in `read`."""
     weight_ih, weight_hh, bias_ih, bias_hh = (parameter for _, parameter in layer.named_parameters())
     return [weight_ih, nn.functional.dropout(weight_hh, weight_dropout, layer.training), bias_ih, bias_hh]
+
+
+def read_chunks(layer: nn.Module, x: Tensor, state: State | None, weights: list[Tensor]) -> tuple[Tensor, State]:
+    """Reads padded batches of chunks that follow each other, and gives the state behind each.
+
+    Args:
+        layer: of a cell of `NATIVE`.
+        x: shape (N, K, C, D), K chunks of C frames each.
+        state: before the first chunks, shape (1, N, H); None: zeros.
+        weights: of `draw_weights`.
+
+    Returns:
+        Shape (N, K, C, H), and the states, shape (1, N · K, H).
+    """
+    if _is_scanned(layer, x, state):
+        bias = weights[2] + weights[3]  # (4H,)
+        gates = nn.functional.linear(x.flatten(1, 2).transpose(0, 1), weights[0], bias)  # (K · C, N, 4H)
+        read = [one.unflatten(0, x.shape[1:3]) for one in scan_memory(gates, Recurrence(weights[1]))]  # (K, C, N, H)
+        ends = tuple(one[:, -1].transpose(0, 1).flatten(0, 1)[None] for one in read)  # (1, N · K, H)
+        return read[0].permute(2, 0, 1, 3), ends
+    said: list[Tensor] = []
+    states: list[State] = []
+    for chunk in x.unbind(1):  # (N, C, D)
+        output, state = read_on(layer, chunk, state, weights)
+        said.append(output)
+        states.append(state)
+    ends = tuple(torch.stack(parts, dim=2).flatten(1, 2) for parts in zip(*states, strict=True))
+    return torch.stack(said, dim=1), ends
+
+
+def _is_scanned(layer: nn.Module, x: Tensor, state: State | None) -> bool:
+    """Whether chunks are better read in one pass of `asr.model.scan`, which knows the memory behind every frame.
+
+    oneDNN's kernel gives that of the last frame alone, and each of its calls lays out all weights and their gradients
+    anew; in training in float32 on a CPU that costs more than the kernel wins.
+    """
+    plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return isinstance(layer, nn.LSTM) and state is None and plain and torch.is_grad_enabled() and x.shape[1] > 4
 
 
 def read_on(layer: nn.Module, x: Tensor, state: State | None, weights: list[Tensor]) -> tuple[Tensor, State]:

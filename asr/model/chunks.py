@@ -1,10 +1,10 @@
 """How an utterance is cut into chunks, each with what follows it, so that a bidirectional model can hear a stream.
 
 Latency-controlled bidirectional recurrence (Zhang et al. 2016, "Highway long short-term memory RNNs for distant speech
-recognition", section 4; Xue and Yan 2017, "Improving latency-controlled BLSTM acoustic models for online speech
-recognition"): the forward direction's state goes from the end of a chunk to the next chunk, the backward direction
-begins anew at the end of each chunk's context. A chunk and its context are a view; what stands in the context is
-computed by each view for itself, and thrown away at the end.
+recognition"; Xue and Yan 2017, "Improving latency-controlled BLSTM acoustic models for online speech recognition"): the
+forward direction's state goes from the end of a chunk to the next chunk, the backward direction begins anew at the end
+of each chunk's context. A chunk and its context are a view; what stands in the context is computed by each view for
+itself, and thrown away at the end.
 """
 
 from __future__ import annotations

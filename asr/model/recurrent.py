@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from asr.config import EncoderConfig
 from asr.model.between import DROPOUTS, make_connection
-from asr.model.cells import State, draw_weights, make_direction, read, read_on
+from asr.model.cells import State, draw_weights, make_direction, read, read_chunks, read_on
 from asr.model.chunks import Views
 from asr.model.padding import join_frames, mask_padding, reversal, reverse, shortened
 
@@ -47,22 +47,17 @@ class BidirectionalLayer(nn.Module):
             contexts: whether what is said of the contexts is wanted, too.
 
         Returns:
-            Shape (M, C + R or C, 2H), and the forward direction's state behind the last chunks.
+            Shape (M, C + R or C, 2H), and the forward direction's state behind each chunk.
         """
         chunk, weights = views.chunk, draw_weights(self.forwards, self.weight_dropout)
-        said: list[Tensor] = []
-        states: list[State] = []
-        for own in x.view(views.number, views.chunks, *x.shape[1:])[:, :, :chunk].unbind(1):  # (N, C, D)
-            output, state = read_on(self.forwards, own, state, weights)
-            said.append(output)
-            states.append(state)
-        ahead = torch.stack(said, dim=1).flatten(0, 1)  # (M, C, H)
+        own = x.view(views.number, views.chunks, *x.shape[1:])[:, :, :chunk]  # (N, K, C, D)
+        ahead, ends = read_chunks(self.forwards, own, state, weights)
+        ahead = ahead.flatten(0, 1)  # (M, C, H)
         if contexts and views.context:
-            ends = tuple(torch.stack(parts, dim=2).flatten(1, 2) for parts in zip(*states, strict=True))  # (1, M, H)
             behind, _ = read_on(self.forwards, x[:, chunk:], ends, weights)  # (M, R, H)
             ahead = torch.cat([ahead, behind], dim=1)
         back = reverse(read(self.backwards, reverse(x, views.order), self.weight_dropout), views.order)
-        return torch.cat([ahead, back[:, : ahead.shape[1]]], dim=2), states[-1]
+        return torch.cat([ahead, back[:, : ahead.shape[1]]], dim=2), ends
 
 
 class BidirectionalStack(nn.Module):
@@ -115,7 +110,7 @@ class BidirectionalStack(nn.Module):
             states: of each layer's forward direction before the first chunks; none: zeros.
 
         Returns:
-            Of the chunks alone, shape (M, C, 2H), and the states behind the last chunks.
+            Of the chunks alone, shape (M, C, 2H), and the states behind each, shape (1, M, H).
         """
         after = []
         blocks = zip(self.layers, self.norms, self.projections, self.connections, strict=True)

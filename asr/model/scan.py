@@ -50,11 +50,16 @@ def scan(gates: Tensor, recurrence: Recurrence) -> Tensor:
     Returns:
         Shape (S, N, R), of the type of ``gates``.
     """
+    return scan_memory(gates, recurrence)[0].to(gates.dtype)
+
+
+def scan_memory(gates: Tensor, recurrence: Recurrence) -> tuple[Tensor, Tensor]:
+    """As `scan`, and the memory c behind each step, shape (S, N, H); both in float32, or float64 if the gates are."""
     precise = torch.promote_types(gates.dtype, torch.float32)
     weights = [None if one is None else one.to(precise) for one in vars(recurrence).values()]
     with torch.autocast(gates.device.type, enabled=False):
-        output: Tensor = _Scan.apply(gates.to(precise), *weights)
-    return output.to(gates.dtype)
+        output: tuple[Tensor, Tensor] = _Scan.apply(gates.to(precise), *weights)
+    return output
 
 
 def normalise(x: Tensor, gain: Tensor) -> Tensor:
@@ -96,7 +101,8 @@ class _Scan(torch.autograd.Function):
         gain_hh: Tensor | None,
         gain_c: Tensor | None,
         bias_c: Tensor | None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)  # of the memory there is mostly none
         steps, number, _ = inputs.shape
         hidden = weight_hh.shape[0] // 4
         z = inputs.clone(memory_format=torch.contiguous_format).view(steps, number, 4, hidden)
@@ -134,14 +140,18 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(
             weight_hh, peepholes, weight_hr, gain_hh, gain_c, z, memory, squashed, out, state, products, moments
         )
-        return state
+        return state, memory
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    def backward(  # type: ignore[no-untyped-def]
+        ctx, gradient: Tensor | None, of_memory: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         (weight_hh, peepholes, weight_hr, gain_hh, gain_c, z, memory, squashed, out, state, products, moments) = (
             ctx.saved_tensors
         )
+        if gradient is None:
+            gradient = torch.zeros_like(state)
         steps, number, _, hidden = z.shape
         normed, width = gain_hh is not None, state.shape[2]
         dz, to_memory, kept = _factors(z, memory, squashed, peepholes)
@@ -162,6 +172,8 @@ class _Scan(torch.autograd.Function):
                 d_memory += _norm_gradient(d_squashed[step], memory[step], gain_c, moments[1, :, step])
             else:
                 d_memory.addcmul_(d_out, to_memory[step])
+            if of_memory is not None:
+                d_memory += of_memory[step]
             dz[step, :, :3] *= d_memory[:, None]
             dz[step, :, 3] *= d_out
             d_memory *= kept[step]

@@ -107,17 +107,18 @@ def _largest(trainer: Trainer) -> tuple[list[Item], Chunking | None]:
     def labels(item: Item) -> int:
         return len(trainer.train[item.utterance].labels)
 
-    def padded(items: list[Item], way: Chunking | None) -> float:
-        longest = max(item.seconds for item in items)
-        frames = model.output_length(round(longest * model.config.features.rate))
-        return len(items) * longest * (1 if way is None else way.laid_out(frames) / frames)
+    def most(seconds: float) -> tuple[float, Chunking | None]:
+        """How much audio an utterance becomes [s], and by which chunks."""
+        frames = model.output_length(round(seconds * model.config.features.rate))
+        way = max(ways, key=lambda way: frames if way is None else way.laid_out(frames))
+        return seconds if way is None else seconds * way.laid_out(frames) / frames, way
 
     def size(items: list[Item]) -> float:
         steps = 1 if model.decoder is None else max(map(labels, items)) + 1
-        return max(padded(items, way) for way in ways) * steps
+        return len(items) * most(max(item.seconds for item in items))[0] * steps
 
     largest = max((items for group in trainer.groups(0) for items in group), key=size)
-    return sorted(largest, key=labels, reverse=True), max(ways, key=lambda way: padded(largest, way))
+    return sorted(largest, key=labels, reverse=True), most(max(item.seconds for item in largest))[1]
 
 
 def probe_memory(trainer: Trainer) -> None:

@@ -188,6 +188,7 @@ def test_a_kernel_that_cannot_be(
         (["features.cmvn=speaker"], "trains a model for streams, and features.cmvn=speaker needs all of a recording"),
         (["train.chunk_latency=[0.05, 1.0]"], "train.chunk_latency begins at 0.05 s; a chunk and what is heard behind"),
         (["train.chunk_latency=[2.0, 1.0]"], "train: chunk_latency must be the lowest and the highest value, above 0"),
+        (["train.chunk_latency=[1.0, 31.0]"], "the highest value, above 0 and up to 30; this is [1.0, 31.0]"),
         (["train.chunk_latency=[1.0]"], "train.chunk_latency: List should have at least 2 items"),
         (["train.chunk_share=1.5"], "train.chunk_share: Input should be less than or equal to 1 (seen: 1.5)"),
         (
