@@ -19,7 +19,9 @@ MODULES = [
     "asr.runtime",
     "asr.tokens",
     "asr.transcribe.backend",
+    "asr.transcribe.load",
     "asr.transcribe.onnx_backend",
+    "asr.transcribe.transcriber",
     "asr.transcribe.transcript",
 ]
 

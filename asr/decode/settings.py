@@ -94,6 +94,20 @@ def same_models(one: SearchSettings, other: SearchSettings) -> bool:
     return alike and (one.ctc_weight == 1) == (other.ctc_weight == 1)
 
 
+def find_files(settings: SearchSettings, folder: Path) -> SearchSettings | None:
+    """The settings with their files where they are: in the model folder, or where they are named; None: not there."""
+    found = {}
+    for name in ("lm", "lexicon", "rescore"):
+        named = getattr(settings, name)
+        if named is None:
+            continue
+        places = [place for place in (folder / Path(named).name, Path(named)) if place.exists()]
+        if not places:
+            return None
+        found[name] = places[0].as_posix()
+    return settings.changed(**found)
+
+
 def make_settings(given: Mapping[str, Any]) -> SearchSettings:
     """What was given, over the defaults.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from asr.decode.settings import FILE, find_files, read_tuned, write_tuned
 from asr.errors import AsrError, UsageError
 from asr.export.model import to_onnx
-from asr.files import make_folder, read_text
+from asr.files import make_folder, read_text, replacing
 from asr.model.acoustic import Recogniser, load_model
 from asr.model.folder import EXPORTED, WEIGHTS, save_files
 from asr.transcribe.onnx_backend import OnnxBackend
@@ -43,14 +45,41 @@ def export(model: Path, out: Path, int8: bool) -> tuple[Path, float]:
     (out / EXPORTED[not int8]).unlink(missing_ok=True)
     cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
     save_files(out, {name: content}, recogniser.tokenizer, fields, cards)
-    difference = _difference(recogniser, OnnxBackend(out, 1))
+    backend = OnnxBackend(out, 1)
+    difference = _difference(recogniser, backend)
     if not int8 and not difference <= _TOLERANCE:
         (out / "SHA256SUMS").unlink()
         raise AsrError(
             f"{out / name}: its log-probs differ by {difference:.2g} from the trained model's, which should not be; "
             "please report it"
         )
+    _bring_search(model, recogniser.sha256, out, backend.sha256)
     return out / name, difference
+
+
+def _bring_search(model: Path, model_sha256: str, out: Path, exported_sha256: str) -> None:
+    """Brings the search by CTC alone that was tuned last, with its language model and lexicon, if they are there.
+
+    An LSTM language model needs PyTorch, so a search that rescores with one stays behind.
+    """
+    (out / FILE).unlink(missing_ok=True)
+    for tuned in reversed(read_tuned(model, model_sha256)):
+        search = tuned.search
+        if search.rescore is not None or search.ctc_weight not in (None, 1):
+            continue
+        found = find_files(search, model)
+        if found is None:
+            continue
+        kept = {}
+        for name in ("lm", "lexicon"):
+            file = getattr(found, name)
+            if file is not None:
+                kept[name] = Path(file).name
+                with replacing(out / kept[name]) as temporary:
+                    shutil.copyfile(file, temporary)
+        brought = tuned.search.changed(**kept)
+        write_tuned(out, tuned.model_copy(update={"search": brought, "model_sha256": exported_sha256}))
+        return
 
 
 def _line(recogniser: Recogniser, name: str, int8: bool) -> str:

@@ -45,8 +45,8 @@ class Backend(Protocol):
 class TorchBackend:
     """A model folder's network in PyTorch. See `Backend`."""
 
-    def __init__(self, recogniser: Recogniser, device: torch.device) -> None:
-        """Takes a loaded model, and moves it to where to compute.
+    def __init__(self, recogniser: Recogniser, device: torch.device, bfloat16: bool = False) -> None:
+        """Takes a loaded model, and moves it to where to compute; what it multiplies may be rounded to bfloat16.
 
         Raises:
             AsrError: the model normalises by speaker, which needs a manifest.
@@ -54,7 +54,7 @@ class TorchBackend:
         if recogniser.model.config.features.cmvn == "speaker":
             raise AsrError("this model normalises by speaker, so it decodes manifests (asr decode), not single files")
         self.recogniser, self.device, self.tokenizer = recogniser, device, recogniser.tokenizer
-        self.model = recogniser.model.to(device)
+        self.model, self.bfloat16 = recogniser.model.to(device), bfloat16
         self.rate = self.model.config.features.rate
         self.shift, self.factor = self.model.features.shift_samples, self.model.encoder.factor
         self.frame_seconds, self.sha256 = self.model.frame_seconds, recogniser.sha256
@@ -65,5 +65,6 @@ class TorchBackend:
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         import torch
 
-        rows = self.model.log_probs([torch.from_numpy(samples) for samples in waveforms], device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            rows = self.model.log_probs([torch.from_numpy(samples) for samples in waveforms], device=self.device)
         return [row.numpy() for row in rows]

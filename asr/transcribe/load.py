@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asr.decode.settings import SearchSettings, read_tuned, settle
+from asr.decode.settings import find_files, read_tuned, settle
 from asr.decode.system import Search, System, greedy_system
 from asr.errors import UsageError
+from asr.model.folder import EXPORTED, WEIGHTS
 from asr.runtime import available_threads
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def load_model(
         beam: prefixes kept; 1 or more.
         lm_weight: of the language model.
         hotwords: phrases to listen for.
-        precision: what the network computes in; ``auto`` is the fastest that changes no text on this machine.
+        precision: what the network computes in; ``auto``: as it was exported, of other folders float32.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of the CPU; 0: every core.
 
@@ -69,12 +70,26 @@ def load_model(
 
 def load_backend(folder: Path, precision: Precision, device: str, threads: int) -> Backend:
     """What computes log-probs, see `load_model`."""
+    exported = next((name for name in EXPORTED if (folder / name).is_file()), None)
+    if exported is not None and not (folder / WEIGHTS).is_file():
+        written = "int8" if "int8" in exported else "float32"
+        if precision not in ("auto", written):
+            raise UsageError(f"{folder}: was exported in {written}, and --precision says {precision}")
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"{folder}: an exported model computes on the CPU; --device {device} is for others")
+        from asr.transcribe.onnx_backend import OnnxBackend
+
+        return OnnxBackend(folder, threads)
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: it is one of {', '.join(PRECISIONS)}")
+    if precision == "int8":
+        raise UsageError(f"{folder}: --precision int8 needs a model that asr export --int8 made of it")
     from asr.model.acoustic import load_model as load_recogniser
     from asr.runtime import set_up
     from asr.transcribe.backend import TorchBackend
 
     where = set_up(device, threads)
-    return TorchBackend(load_recogniser(folder), where)
+    return TorchBackend(load_recogniser(folder), where, precision == "bfloat16")
 
 
 def find_model(model: str | Path | None) -> Path:
@@ -95,7 +110,7 @@ def _system(folder: Path, backend: Backend, given: dict[str, Any], threads: int)
     tunings = [tuned for tuned in read_tuned(folder, backend.sha256) if tuned.search.ctc_weight in (None, 1)]
     settings = None
     if tunings and not {"lm", "lexicon"} & set(given):
-        settings = _found(tunings[-1].search, folder)
+        settings = find_files(tunings[-1].search, folder)
     if settings is not None:
         settings = settings.changed(**{"hotwords": [], **given})
     elif given:
@@ -103,17 +118,3 @@ def _system(folder: Path, backend: Backend, given: dict[str, Any], threads: int)
     else:
         return greedy_system(backend)
     return Search(backend, settings, threads or available_threads()).system()
-
-
-def _found(settings: SearchSettings, folder: Path) -> SearchSettings | None:
-    """The settings with their files where they are: as they were named, or in the model folder; None: not there."""
-    found = {}
-    for name in ("lm", "lexicon", "rescore"):
-        named = getattr(settings, name)
-        if named is None:
-            continue
-        places = [place for place in (folder / Path(named).name, Path(named)) if place.exists()]
-        if not places:
-            return None
-        found[name] = places[0].as_posix()
-    return settings.changed(**found)

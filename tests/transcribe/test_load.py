@@ -11,10 +11,12 @@ import pytest
 import asr
 from asr.decode.settings import SearchSettings, Tuned, write_tuned
 from asr.errors import UsageError
+from asr.export.folder import export
 from asr.files import sha256
 from asr.lm.kneser_ney import estimate
 from asr.manifest import read_manifest
 from asr.transcribe import load
+from asr.transcribe.onnx_backend import OnnxBackend
 from asr.transcribe.transcript import Transcript
 
 
@@ -85,3 +87,31 @@ def test_without_a_model_one_must_come_with_the_package(monkeypatch: pytest.Monk
 
 def test_samples_are_transcribed_too(model: Path) -> None:
     assert asr.load_model(model).transcribe(np.zeros(16000, np.float32) + 1e-6).text == ""
+
+
+def test_an_exported_model_brings_its_search_along(model: Path, lm: Path, tone_run: Path, tmp_path: Path) -> None:
+    _tune(model, lm)
+    out = tmp_path / "exported"
+    for int8, written in ((False, "float32"), (True, "int8")):
+        export(model, out, int8)
+        lm.rename(tmp_path / "elsewhere")
+        transcriber = asr.load_model(out, threads=1)
+        (tmp_path / "elsewhere").rename(lm)
+        assert isinstance(transcriber.backend, OnnxBackend)
+        search = transcriber.system.search
+        assert search is not None
+        assert (search.lm, search.beam, search.lm_weight) == ((out / lm.name).as_posix(), 7, 0.25)
+        for one in read_manifest(tone_run / "dev.jsonl")[:3]:
+            assert transcriber.transcribe(one.audio).text == one.text
+        with pytest.raises(UsageError, match=f"was exported in {written}, and --precision says bfloat16"):
+            asr.load_model(out, precision="bfloat16")
+        with pytest.raises(UsageError, match="whole recordings only"):
+            transcriber.stream()
+
+
+def test_bfloat16_hears_the_same_words(model: Path, tone_run: Path) -> None:
+    one = read_manifest(tone_run / "dev.jsonl")[2]
+    transcriber = asr.load_model(model, precision="bfloat16", threads=1)
+    assert transcriber.transcribe(one.audio).text == one.text
+    with pytest.raises(UsageError, match="needs a model that asr export --int8 made"):
+        asr.load_model(model, precision="int8")
