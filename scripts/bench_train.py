@@ -93,7 +93,7 @@ OTHERS = [
 
 def ours() -> list[Row]:
     """Every cell, `lstm` first, and every other front end than its own."""
-    from asr.config import SubsamplingConfig
+    from asr.model.config import SubsamplingConfig
 
     kinds = get_args(SubsamplingConfig.model_fields["kind"].annotation)
     front_ends = [Row(kind, (f"encoder.subsampling.kind={kind}",)) for kind in kinds if kind != "stack"]
@@ -102,7 +102,7 @@ def ours() -> list[Row]:
 
 def cells() -> list[str]:
     """Every recurrent cell, `lstm` first."""
-    from asr.config import Cell
+    from asr.model.config import Cell
 
     return list(get_args(Cell))
 
@@ -202,7 +202,7 @@ def layers(turns: int, threads: int) -> None:
     keep_freed_memory()
     import torch
 
-    from asr.config import EncoderConfig
+    from asr.model.config import EncoderConfig
     from asr.model.padding import reversal
     from asr.model.recurrent import BidirectionalLayer
 

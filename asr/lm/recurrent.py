@@ -17,10 +17,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr.config import Cell, EncoderConfig
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.units import EDGE, Units
+from asr.model.config import Cell, EncoderConfig
 from asr.model.folder import check_sums, load_weights, save_folder
 from asr.model.recurrent import UnidirectionalStack
 from asr.strict import Strict

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asr.config import AttentionConfig
+from asr.model.config import AttentionConfig
 
 
 class SelfAttentionLayer(nn.Module):

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asr.config import DecoderConfig
 from asr.model.cells import make_direction
+from asr.model.config import DecoderConfig
 from asr.model.padding import mask_padding
 from asr.tokens import BLANK
 

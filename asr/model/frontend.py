@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asr.config import SubsamplingConfig
+from asr.model.config import SubsamplingConfig
 from asr.model.padding import join_frames, mask_padding, shortened
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig
 from asr.model.between import DROPOUTS, make_connection
 from asr.model.cells import State, draw_weights, make_direction, read, read_chunks, read_on
 from asr.model.chunks import Views
+from asr.model.config import EncoderConfig
 from asr.model.padding import join_frames, mask_padding, reversal, reverse, shortened
 
 

@@ -19,10 +19,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.errors import AsrError
 from asr.flat_config import parse_flat
+from asr.model.config import EncoderConfig
 from asr.model.folder import check_sums, load_weights, save_folder
 from asr.model.recurrent import BidirectionalStack
 from asr.phones.dictionary import Phones

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from asr.config import Cell, Config
+from asr.config import Config
+from asr.model.config import Cell
 
 _CELLS: dict[Cell, str] = {
     "lstm": "LSTM",

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from asr.config import DecoderConfig
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.hypothesis import Heard
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
@@ -21,6 +20,7 @@ from asr.errors import UsageError
 from asr.files import write_text
 from asr.lm.ngram import NgramModel
 from asr.model.attention_decoder import AttentionDecoder
+from asr.model.config import DecoderConfig
 from asr.tokens import Tokenizer
 from tests.decode.models import prefixes, random_lm, random_log_probs, tokenizer
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from asr.config import DecoderConfig
 from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.decode.hypothesis import Heard
 from asr.decode.lexicon import from_words
@@ -14,6 +13,7 @@ from asr.decode.one_pass import OnePassDecoder
 from asr.decode.tune import Trial
 from asr.decode.tune_one_pass import BEAMS, _Pool, tune_one_pass
 from asr.model.attention_decoder import AttentionDecoder
+from asr.model.config import DecoderConfig
 from asr.score.align import texts_wer
 from tests.decode.models import random_lm, random_log_probs, tokenizer
 

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from asr.config import Config, EncoderConfig
+from asr.config import Config
 from asr.errors import AsrError
 from asr.export.features import add_features
 from asr.export.graph import Graph
 from asr.export.model import to_onnx
 from asr.model.acoustic import AcousticModel
+from asr.model.config import EncoderConfig
 from tests.tones import tiny_config
 
 VOCABULARY = 5

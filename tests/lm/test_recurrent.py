@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-from asr.config import Cell
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import (
@@ -26,6 +25,7 @@ from asr.lm.recurrent import (
 )
 from asr.lm.units import EDGE, Units, learn_units
 from asr.model.acoustic import AcousticModel, save_model
+from asr.model.config import Cell
 from asr.tokens import Tokenizer
 from tests.tones import tiny_config
 

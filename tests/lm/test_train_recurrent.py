@@ -18,13 +18,13 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from asr.cli.lm_recurrent import train_lstm
-from asr.config import Cell
 from asr.errors import AsrError, UsageError
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import RecurrentConfig, load_recurrent
 from asr.lm.train_recurrent import LmTrainer, spans, stop_early, train_recurrent
 from asr.lm.units import EDGE
 from asr.model.acoustic import AcousticModel, save_model
+from asr.model.config import Cell
 from asr.tokens import Tokenizer
 from asr.train.loop import Stopped
 from tests.marks import forget

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asr.config import AttentionConfig
 from asr.model.acoustic import AcousticModel
 from asr.model.attention import SelfAttentionLayer
+from asr.model.config import AttentionConfig
 from asr.model.encoder import Encoder
 from asr.model.padding import mask_padding, shortened
 from tests.tones import tiny_config

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asr.config import DecoderConfig
 from asr.model.attention_decoder import EDGE, AttentionDecoder, State
+from asr.model.config import DecoderConfig
 
 VOCABULARY, WIDTH = 6, 5
 LABELS = [[1, 2, 2, 5], [], [3], [4, 1, 4]]

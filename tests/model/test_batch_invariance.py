@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from asr.config import Cell, Config, EncoderConfig
+from asr.config import Config
 from asr.model.acoustic import AcousticModel
+from asr.model.config import Cell, EncoderConfig
 from asr.model.ctc import ctc_loss
 from tests.tones import tiny_config
 

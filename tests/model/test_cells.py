@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig
 from asr.model.cells import NATIVE, ScanLSTM, make_direction, read
+from asr.model.config import EncoderConfig
 from asr.model.recurrent import UnidirectionalStack
 
 CELLS: tuple[str, ...] = get_args(EncoderConfig.model_fields["cell"].annotation)

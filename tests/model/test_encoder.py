@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from asr.config import EncoderConfig, SubsamplingConfig
+from asr.model.config import EncoderConfig, SubsamplingConfig
 from asr.model.encoder import Encoder
 from asr.model.frontend import Stacking
 from asr.model.padding import mask_padding

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig, SubsamplingConfig
+from asr.model.config import EncoderConfig, SubsamplingConfig
 from asr.model.encoder import Encoder
 from asr.model.frontend import FrontEnd, make_front_end
 from asr.model.padding import mask_padding

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asr.config import EncoderConfig
 from asr.model.between import Highway
 from asr.model.cells import NATIVE
+from asr.model.config import EncoderConfig
 from asr.model.padding import reversal, reverse
 from asr.model.recurrent import BidirectionalLayer, BidirectionalStack
 

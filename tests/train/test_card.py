@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asr.config import Cell
+from asr.model.config import Cell
 from asr.train.card import model_card
 from tests.tones import tiny_config
 
