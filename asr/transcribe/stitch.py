@@ -12,8 +12,8 @@ def join(before: np.ndarray, after: np.ndarray, shared: int) -> np.ndarray:
     """Joins two windows of one stretch, whose neighbouring frames are the same moments.
 
     Near its edge a window lacks context, so of the frames that both have, the first quarter is that of ``before`` and
-    the last quarter that of ``after``. Between them one fades into the other, in probability: this comes nearer to what
-    the network says of the whole stretch at once than a hard change half-way (`scripts/measure_stitching.py`).
+    the last quarter that of ``after``. Between them one fades into the other, in probability: this comes a little
+    nearer to what the network says of the whole stretch at once than a change half-way (docs/long_recordings.md).
 
     Args:
         before: shape (S1, V).

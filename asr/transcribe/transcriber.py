@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asr.transcribe.stream import Stream
 
 BATCH_SECONDS = 240.0  # [s] of padded audio at once
-LONGEST_SEGMENT = 30.0  # [s] that are decoded at once
+LONGEST_SEGMENT = 15.0  # [s] that are decoded at once; a beam search loses more words in longer ones
 _LOAD_SECONDS = 480.0  # [s] of speech that is gathered over recordings before the network runs
 _LOAD_EVENTS = 1000  # windows and ends of recordings, however short, that are gathered at most
 _SAMPLES = "the samples"  # what errors call a recording that is no file

@@ -265,7 +265,7 @@ def test_no_word_of_long_speech_without_pauses_is_lost_or_doubled(edge: int) -> 
     assert abs(len(found.split()) - len(words)) <= (2 if edge else 0)
     assert len(listener.heard) > 20
     assert max(listener.heard) <= 30 * RATE
-    assert max(rows) <= 30 / listener.frame_seconds
+    assert max(rows) <= 15 / listener.frame_seconds
 
 
 def test_no_files_give_nothing(tones: Transcriber) -> None:
