@@ -152,10 +152,10 @@ def main() -> None:
     system = greedy_system(recogniser)
     if arguments.tuned:
         system = Search(recogniser, read_tuned(arguments.model, recogniser.sha256)[0].search, 1).system()
-    transcriber = Transcriber(backend, system.decode)
+    transcriber = Transcriber(backend, system)
     spoken = chapters(read_manifest(arguments.manifest))
     samples = [[read_utterance(one, backend.rate) for one in ones] for ones in spoken.values()]
-    decoded = [transcriber.decode(backend.log_probs([one]))[0].text for ones in samples for one in ones]
+    decoded = [system.decode(backend.log_probs([one]))[0].text for ones in samples for one in ones]
     utterances = [one for ones in spoken.values() for one in ones]
     short = np.concatenate([errors([one.text], text) for one, text in zip(utterances, decoded, strict=True)])
     words = sum(len(one.text.split()) for one in utterances)
@@ -164,7 +164,7 @@ def main() -> None:
     joined = [np.concatenate(ones) for ones in samples]
     compare("joined", spoken, short, list(texts(transcriber, joined)))
     dense = [[without_pauses(one, backend.rate) for one in ones] for ones in samples]
-    again = [transcriber.decode(backend.log_probs([one]))[0].text for ones in dense for one in ones]
+    again = [system.decode(backend.log_probs([one]))[0].text for ones in dense for one in ones]
     short = np.concatenate([errors([one.text], text) for one, text in zip(utterances, again, strict=True)])
     print(f"{'each utterance without its pauses':34} WER {100 * short.sum() / words:6.2f} %")
     compare("joined without pauses", spoken, short, list(texts(transcriber, [np.concatenate(ones) for ones in dense])))
