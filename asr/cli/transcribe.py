@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +44,7 @@ def transcribe_audio(
         False, "--skip-existing", help="Leave out what has its files already.", rich_help_panel=_FILES
     ),
     min_confidence: float = typer.Option(
-        0.0, "--min-confidence", min=0, max=1, help="Mark less certain words: [word?].", rich_help_panel=_FILES
+        0.0, "--min-confidence", min=0, max=1, help="Mark less certain words: \\[word?].", rich_help_panel=_FILES
     ),
     as_json: bool = typer.Option(False, "--json", help="Print a JSON line a recording.", rich_help_panel=_FILES),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done.", rich_help_panel=_FILES),
@@ -159,19 +160,22 @@ def _transcribe(
     if not jobs:
         return 0
     make_folders(jobs)
+    began = time.monotonic()
     transcriber = load_model(model, **options)
     search = transcriber.system.search
     if transcriber.backend.tokenizer.kind == "phone" and (search is None or search.lexicon is None):
         print(
             "note: a model of phones, so phones are what is written; words come of --lexicon and --lm", file=sys.stderr
         )
-    failed = 0
+    failed, spoken = 0, 0.0
     total = _seconds(jobs)
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(progress("transcribing", AUDIO)) if any(job.files for job in jobs) else None
         heard = (lambda seconds: report(round(seconds), total)) if report else None
         for job, outcome in zip(jobs, transcriber.transcribe_files([job.audio for job in jobs], heard), strict=True):
             error = outcome.error
+            if outcome.transcript is not None:
+                spoken += outcome.transcript.duration
             if outcome.transcript is not None and job.files:
                 try:
                     job.write(outcome.transcript, min_confidence)
@@ -185,7 +189,19 @@ def _transcribe(
             elif not job.files and outcome.transcript is not None:
                 name = f"{printable(job.audio)}: " if len(jobs) > 1 else ""
                 print(name + outcome.transcript.text, flush=True)
+    if report is not None:
+        took = time.monotonic() - began
+        done = f"{len(jobs) - failed} of {len(jobs)} recordings" if failed else f"{len(jobs)} recordings"
+        print(
+            f"{done}, {_hours(spoken)} of audio, in {_hours(took)}: {spoken / took:,.0f} × real time", file=sys.stderr
+        )
     return failed
+
+
+def _hours(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` for less than an hour."""
+    minutes, left = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{left:02}" if minutes >= 60 else f"{minutes}:{left:02}"
 
 
 def _listen(found: Found | None, model: Path | None, options: dict[str, Any], latency: float, as_json: bool) -> None:

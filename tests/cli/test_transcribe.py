@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,7 +191,9 @@ def test_a_folder_becomes_files_laid_out_like_it_and_a_second_run_does_what_is_l
     done = _transcribe(*arguments)
     assert done.returncode == 1
     assert f"error: {talks}/more/broken.wav: " in done.stderr
-    assert done.stderr.splitlines()[-1] == "1 of 3 recordings could not be transcribed"
+    *_, summary, last = done.stderr.splitlines()
+    assert re.fullmatch(r"2 of 3 recordings, 0:\d\d of audio, in 0:\d\d: \d+ × real time", summary)
+    assert last == "1 of 3 recordings could not be transcribed"
     written = _files(out)
     assert sorted(written) == ["first.srt", "first.txt", "more/second.srt", "more/second.txt"]
     said = [word for word, _, _ in phrases(2, 2)[1]]
