@@ -72,19 +72,8 @@ def transcribe_audio(
 
     A recording that fails is named, the others are done, and the exit status is 1.
     """
-    if bool(recordings) == mic:
-        raise UsageError("give recordings (files, folders, - for standard input), or --mic, and not both")
     live = mic or latency is not None
-    if live and (formats or dry_run):
-        raise UsageError("--mic and --latency print what is said as it is said: leave out --format and --dry-run")
-    if as_json and formats:
-        raise UsageError("--json prints and --format writes files: give one")
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing exclude each other: give one")
-    for name, given in {"--out": out, "--overwrite": overwrite, "--skip-existing": skip_existing}.items():
-        if given and not formats:
-            raise UsageError(f"{name} is for files, and --format says which: give it too, as in --format txt,srt")
-
+    _check(recordings or [], mic, live, formats, out, overwrite, skip_existing, as_json, dry_run)
     options = {
         "lm": lm,
         "lexicon": lexicon,
@@ -114,6 +103,31 @@ def transcribe_audio(
         if failed:
             print(f"{failed} of {len(jobs)} recordings could not be transcribed", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _check(
+    recordings: Sequence[str],
+    mic: bool,
+    live: bool,
+    formats: str | None,
+    out: Path | None,
+    overwrite: bool,
+    skip_existing: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Refuses options that mean nothing without, or beside, each other."""
+    if bool(recordings) == mic:
+        raise UsageError("give recordings (files, folders, - for standard input), or --mic, and not both")
+    if live and (formats or dry_run):
+        raise UsageError("--mic and --latency print what is said as it is said: leave out --format and --dry-run")
+    if as_json and formats:
+        raise UsageError("--json prints and --format writes files: give one")
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other: give one")
+    for name, given in {"--out": out, "--overwrite": overwrite, "--skip-existing": skip_existing}.items():
+        if given and not formats:
+            raise UsageError(f"{name} is for files, and --format says which: give it too, as in --format txt,srt")
 
 
 def _jobs(found: Found, formats: str | None, out: Path | None, overwrite: bool, skip: bool) -> list[Job]:
