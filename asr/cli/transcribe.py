@@ -20,7 +20,7 @@ from asr.errors import UsageError
 if TYPE_CHECKING:
     from asr.transcribe.inputs import Found
     from asr.transcribe.outputs import Job
-    from asr.transcribe.transcriber import Outcome
+    from asr.transcribe.transcriber import Outcome, Transcriber
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -176,11 +176,7 @@ def _transcribe(
     make_folders(jobs)
     began = time.monotonic()
     transcriber = load_model(model, **options)
-    search = transcriber.system.search
-    if transcriber.backend.tokenizer.kind == "phone" and (search is None or search.lexicon is None):
-        print(
-            "note: a model of phones, so phones are what is written; words come of --lexicon and --lm", file=sys.stderr
-        )
+    _note(transcriber)
     failed, spoken = 0, 0.0
     total = _seconds(jobs)
     with contextlib.ExitStack() as stack:
@@ -212,6 +208,19 @@ def _transcribe(
     return failed
 
 
+def _note(transcriber: Transcriber) -> None:
+    """Says what the user may expect of the model, and does not get."""
+    from asr.transcribe.backend import TorchBackend
+
+    backend, search = transcriber.backend, transcriber.system.search
+    if backend.tokenizer.kind == "phone" and (search is None or search.lexicon is None):
+        print(
+            "note: a model of phones, so phones are what is written; words come of --lexicon and --lm", file=sys.stderr
+        )
+    if isinstance(backend, TorchBackend) and backend.model.decoder is not None:
+        print("note: by CTC alone; a model's attention decoder takes part in asr decode", file=sys.stderr)
+
+
 def _hours(seconds: float) -> str:
     """``1:02:03``, or ``2:03`` for less than an hour."""
     minutes, left = divmod(round(seconds), 60)
@@ -227,6 +236,7 @@ def _listen(found: Found | None, model: Path | None, options: dict[str, Any], la
     from asr.transcribe.microphone import microphone
 
     transcriber = load_model(model, **options)
+    _note(transcriber)
     rate = transcriber.backend.rate
     if found is None:
         print("listening; Ctrl-C ends it", file=sys.stderr)
