@@ -4,7 +4,7 @@
 #
 #   scripts/tables_an4.sh [cells|regularisers|augmentation|encoders]...    default: all of them
 #
-# Needs data/an4 and exp/an4/lm, which recipes/an4/phones.sh --stop-stage 5 makes.
+# Needs data/an4 and exp/an4/lm, which recipes/an4/phones.sh --stop-stage 6 makes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"

@@ -16,6 +16,7 @@ import soundfile
 
 from asr.config import read_config
 from asr.manifest import read_manifest
+from asr.phones.dictionary import read_dictionary
 from tests.corpora import ROOT, corpus_folder
 from tests.recipes.running import begun, done_before, environment, no_traceback, run
 from tests.tones import PITCHES, RATE, TINY, tone
@@ -218,14 +219,14 @@ def test_an4_over_phones_from_the_corpus_to_words(tree: Path, tmp_path: Path) ->
     small += ["train.intermediate=[]"]
     done = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert begun(done.stdout) == list(range(1, 11))
+    assert begun(done.stdout) == list(range(1, 12))
     result = json.loads((tree / "exp/an4/phones-seed2/decode/test/result.json").read_text())
     assert (result["system"], result["words"], result["seed"]) == ("beam+lexicon+5gram", 773, 2)
     known = {line.split()[0] for line in (tree / "exp" / "an4" / "lm" / "lexicon.txt").read_text().splitlines()}
     hypotheses = (tree / "exp/an4/phones-seed2/decode/test/hyp.jsonl").read_text().splitlines()
     assert {word for line in hypotheses for word in json.loads(line)["text"].split()} <= known
     again = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
-    assert done_before(again.stdout) == list(range(1, 11))
+    assert done_before(again.stdout) == list(range(1, 12))
 
 
 def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
@@ -233,6 +234,14 @@ def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
     words.write_text(";;; comment\nZOE  Z OW1 IY0\nABE  EY1 B\nABE(2)  AE1 B\nO'ER  AO1 R\nAT  AE1 T\nABE\n")
     subprocess.run(["bash", ROOT / "recipes" / "an4" / "spell.sh", words, out], check=True)
     assert [line.split() for line in out.read_text().splitlines()] == [["A", "B", "E"], ["Z", "O", "E"]]
+
+
+@pytest.mark.parametrize("lines", ["A  AH0\nA(2)  EY1\nAN  AE1 N\n", "A 1 AH0\nA 2 EY1\nAN 1 AE1 N\n"])
+def test_a_is_a_letter_before_it_is_the_article(lines: str, tmp_path: Path) -> None:
+    words, out = tmp_path / "dictionary", tmp_path / "out.txt"
+    words.write_text(lines)
+    subprocess.run(["bash", ROOT / "recipes" / "an4" / "letter_a.sh", words, out], check=True)
+    assert read_dictionary(out) == {"A": [("EY",), ("AH",)], "AN": [("AE", "N")]}
 
 
 def test_every_200th_line_is_held_out(tmp_path: Path) -> None:
