@@ -258,10 +258,7 @@ def mono(samples: np.ndarray) -> np.ndarray:
 
 def _read(file: soundfile.SoundFile, path: Path, rate: int, offset: float, duration: float | None) -> np.ndarray:
     begin, want = span(file, path, offset, duration)
-    mono = file.channels == 1
-    parts = [
-        samples[:, 0] if mono else samples.mean(axis=1) for samples in blocks(file, path, begin, want, _block(file))
-    ]
+    parts = [mono(samples) for samples in blocks(file, path, begin, want, _block(file))]
     return resample(parts[0] if len(parts) == 1 else np.concatenate(parts), file.samplerate, rate)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import socket
 import struct
@@ -38,12 +39,16 @@ def _stream(path: Path) -> np.ndarray:
 _DOORS: list[Callable[[Path], object]] = [probe, examine, _stream, lambda path: read_audio(path, RATE)]
 
 
-def _refused(path: Path, sentence: str) -> None:
+def _refused(path: Path, sentence: str) -> bool:
+    """Whether every way to read it says this sentence, with its name and not at length."""
+    told = []
     for door in _DOORS:
-        with pytest.raises(AsrError, match=sentence) as told:
+        with pytest.raises(AsrError) as error:
             door(path)
-        assert str(told.value).startswith(f"{path}: ")
-        assert len(str(told.value)) < 250 + len(str(path))
+        told.append(str(error.value))
+    return all(
+        re.search(sentence, one) and one.startswith(f"{path}: ") and len(one) < 250 + len(str(path)) for one in told
+    )
 
 
 def _wav(
@@ -82,7 +87,7 @@ def _wav(
     ],
 )
 def test_a_header_that_cannot_be(tmp_path: Path, fields: dict[str, int], sentence: str) -> None:
-    _refused(_wav(tmp_path / "a.wav", **fields), sentence)  # type: ignore[arg-type]
+    assert _refused(_wav(tmp_path / "a.wav", **fields), sentence)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_less_declared_than_there_is_in_other_formats(tmp_path: Path, kind: str,
     data = data[:at] + size + data[at + 4 :]
     frames = data.index(b"COMM") + 10 if kind == "AIFF" else 0
     path.write_bytes(data[:frames] + struct.pack(">I", 4000) + data[frames + 4 :] if frames else data)
-    _refused(path, r"its header says 0\.25 s, but about 0\.75 s more follow; was the recording broken off\?")
+    assert _refused(path, r"its header says 0\.25 s, but about 0\.75 s more follow; was the recording broken off\?")
 
 
 @pytest.mark.parametrize("align", [0, 1, 60000, 65535])
@@ -138,7 +143,7 @@ def test_a_header_with_nothing_behind_it(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", speechlike(0.5), subtype="GSM610")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"data") + 8])
-    _refused(path, "holds no audio samples")
+    assert _refused(path, "holds no audio samples")
 
 
 def test_a_segment_is_not_taken_from_another_place(tmp_path: Path) -> None:
@@ -207,19 +212,19 @@ def test_pipes_devices_and_sockets_are_not_waited_for(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket.wav"))
         for path in (tmp_path / "pipe.wav", tmp_path / "socket.wav", Path("/dev/zero"), Path("/dev/null")):
-            _refused(path, r"is a pipe or a device, not a file; sound can come by standard input \(-\) instead")
+            assert _refused(path, r"is a pipe or a device, not a file; sound can come by standard input \(-\) instead")
     assert time.monotonic() - begin < 1
 
 
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     (tmp_path / "broken.wav").symlink_to("nowhere")
-    _refused(tmp_path / "loop.wav", "could not be read \\(Too many levels of symbolic links\\)")
-    _refused(tmp_path / "broken.wav", "there is no such file")
-    _refused(tmp_path / "nul\0.wav", "there is no such file")
+    assert _refused(tmp_path / "loop.wav", "could not be read \\(Too many levels of symbolic links\\)")
+    assert _refused(tmp_path / "broken.wav", "there is no such file")
+    assert _refused(tmp_path / "nul\0.wav", "there is no such file")
     with pytest.raises(AsrError, match=r"could not be read \(File name too long\)"):
         probe(tmp_path / ("x" * 300))
-    _refused(tmp_path, "is a folder, not an audio file")
+    assert _refused(tmp_path, "is a folder, not an audio file")
 
 
 def test_a_file_that_may_not_be_read() -> None:
@@ -231,7 +236,7 @@ def test_a_file_that_may_not_be_read() -> None:
         try:
             if user == 0:
                 os.seteuid(65534)  # root may read everything
-            _refused(path, r"could not be read \(Permission denied\)")
+            assert _refused(path, r"could not be read \(Permission denied\)")
         finally:
             os.seteuid(user)
 
@@ -260,7 +265,7 @@ def test_a_file_of_a_terabyte_with_nothing_in_it(tmp_path: Path) -> None:
             assert len(next(blocks)) == 1 << 20
             assert not next(blocks).any()
         else:
-            _refused(path, "not audio that libsndfile reads")
+            assert _refused(path, "not audio that libsndfile reads")
     assert time.monotonic() - begin < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 
