@@ -38,28 +38,17 @@ Read = Callable[[int], bytes]
 
 @dataclass(frozen=True)
 class Pcm:
-    """How samples without a header are to be read; the first byte of each is its lowest.
+    """How the samples behind a header are to be read; the first byte of each is its lowest.
 
     Attributes:
         rate: of each channel [Hz].
         channels: whose samples follow each other.
-        coding: PCM_U8, PCM_16, PCM_24, PCM_32, FLOAT, DOUBLE, ULAW or ALAW.
-
-    Raises:
-        UsageError: a rate or a number of channels that no sound has, or another coding.
+        coding: a key of `_WIDTHS`.
     """
 
     rate: int
-    channels: int = 1
-    coding: str = "PCM_16"
-
-    def __post_init__(self) -> None:
-        if self.rate not in RATES:
-            raise UsageError(f"a sample rate of {self.rate} Hz: it lies between {RATES[0]} and {RATES[-1]}")
-        if not 1 <= self.channels <= 1024:
-            raise UsageError(f"{self.channels} channels: there are 1 to 1024")
-        if self.coding not in _WIDTHS:
-            raise UsageError(f"coding {self.coding!r}: it is one of {', '.join(_WIDTHS)}")
+    channels: int
+    coding: str
 
     @property
     def frame(self) -> int:
@@ -78,17 +67,16 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def stream_pipe(file: BinaryIO, rate: int, raw: Pcm | None = None) -> Iterator[np.ndarray]:
+def stream_pipe(file: BinaryIO, rate: int) -> Iterator[np.ndarray]:
     """Reads sound to the end of a pipe.
 
-    Raw samples and WAV with uncompressed samples come out as soon as they are there (of a resampled stream the last
+    Uncompressed samples of WAV come out as soon as they are there (of a resampled stream the last
     few milliseconds follow with the next), also where the header does not know how many will come. Every other format
     is first written to a temporary file.
 
     Args:
         file: open for reading; need not be able to seek.
         rate: to resample to [Hz].
-        raw: how to read samples that have no header.
 
     Yields:
         float32, shape (samples,) each, none empty; end to end they are what `asr.audio.read_audio` gives for the same
@@ -99,9 +87,6 @@ def stream_pipe(file: BinaryIO, rate: int, raw: Pcm | None = None) -> Iterator[n
     """
     read: Read = getattr(file, "read1", file.read)  # what is there, instead of as much as was asked for
     try:
-        if raw is not None:
-            yield from resampled(_samples(read, raw, None, _NAME), raw.rate, rate)
-            return
         head = _Head(read)
         found = head.wav()
         if found is None:
