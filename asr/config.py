@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from asr.errors import UsageError
+from asr.latency import Chunking, divide
 from asr.model.config import DecoderConfig, EncoderConfig
 from asr.strict import Strict, explain, refuse_idle
 from asr.yaml_files import parse_yaml, read_yaml
@@ -262,6 +263,21 @@ class Config(Strict):
             (self.decoder.weight, "the attention decoder (decoder.weight) looks at all of a recording"),
         ]
         return next((reason for holds, reason in reasons if holds), None)
+
+    def chunking(self, latency: float) -> Chunking:
+        """How such a model goes by chunks with a latency [s].
+
+        Raises:
+            UsageError: it cannot, or the latency is too short.
+        """
+        if reason := self.whole_only:
+            raise UsageError(f"this model hears whole recordings only, not chunk by chunk: {reason}")
+        return divide(latency, self.frame_seconds)
+
+    @property
+    def frame_seconds(self) -> float:
+        """How far apart two encoder frames are [s]."""
+        return self.encoder.factor * self.features.shift_samples / self.features.rate
 
 
 def parse_config(fields: dict[str, Any], source: str) -> Config:

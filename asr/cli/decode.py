@@ -138,7 +138,7 @@ def _system(models: Sequence[Path], recognisers: Sequence[Recogniser], given: di
 def _check_latency(recognisers: Sequence[Recogniser], latency: float) -> None:
     """Refuses what models cannot do, before any folder is made, and says what they were not trained for."""
     for one in recognisers:
-        one.model.chunking(latency)
+        one.model.config.chunking(latency)
     if not all(one.model.config.train.chunk_share for one in recognisers):
         print(_WHOLE, file=sys.stderr)
 

@@ -60,7 +60,7 @@ def log_probs_of(
     by_speaker = [
         speaker_statistics(one.features, utterances) if one.config.features.cmvn == "speaker" else {} for one in models
     ]
-    chunkings = [None if latency is None else one.chunking(latency) for one in models]
+    chunkings = [None if latency is None else one.config.chunking(latency) for one in models]
     done = 0.0
 
     def load(batch: list[int]) -> list[tuple[Utterance, torch.Tensor | str]]:

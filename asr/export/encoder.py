@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import TensorProto
@@ -21,9 +22,27 @@ from asr.model.recurrent import BidirectionalLayer
 _OPERATORS = {"lstm": ("LSTM", [0, 3, 1, 2]), "peephole": ("LSTM", [0, 3, 1, 2]), "gru": ("GRU", [1, 0, 2])}
 _OPERATORS["rnn"] = ("RNN", [0])
 
+# As `whole_layer`, which says what the arguments are.
+LayerReader: TypeAlias = Callable[[Graph, BidirectionalLayer, str, str, str, float | None], str]
+
+
+def whole_layer(graph: Graph, layer: BidirectionalLayer, cell: str, x: str, lengths: str, limit: float | None) -> str:
+    """(N, S, D) → (N, S, 2H); ``limit`` is that of x, if it has one."""
+    x = graph.op("Transpose", x, perm=[1, 0, 2])  # (S, N, D)
+    ends = graph.op("Cast", lengths, to=TensorProto.INT32)
+    both = [layer.forwards, layer.backwards]
+    y, *_ = recurrent(graph, both, cell, x, limit, "bidirectional", ends)  # (S, 2, N, H)
+    return graph.op("Reshape", graph.op("Transpose", y, perm=[2, 0, 1, 3]), row(0, 0, 2 * layer.forwards.hidden_size))
+
 
 def add_encoder(
-    graph: Graph, encoder: Encoder, cell: str, x: str, lengths: str, limit: float | None = None
+    graph: Graph,
+    encoder: Encoder,
+    cell: str,
+    x: str,
+    lengths: str,
+    limit: float | None = None,
+    read: LayerReader = whole_layer,
 ) -> tuple[str, str]:
     """Adds what `Encoder.forward` does.
 
@@ -34,6 +53,7 @@ def add_encoder(
         x: features (N, T, F), padding zero.
         lengths: (N,).
         limit: of the features, if they have one; of an int8 graph those LSTMs compute in int8 whose input has.
+        read: adds a recurrent layer.
 
     Returns:
         (N, S, 2R), with anything behind each utterance's end, and its lengths (N,).
@@ -54,7 +74,7 @@ def add_encoder(
     stack: Any = encoder.stack
     blocks = zip(stack.layers, stack.norms, stack.projections, stack.connections, strict=True)
     for number, (layer, norm, projection, connection) in enumerate(blocks):
-        y = _bidirectional(graph, layer, cell, x, lengths, limit)
+        y = read(graph, layer, cell, x, lengths, limit)
         if isinstance(norm, nn.LayerNorm):
             y = layer_norm(graph, y, norm)
         if isinstance(projection, nn.Linear):
@@ -72,25 +92,51 @@ def add_encoder(
     return layer_norm(graph, x, encoder.norm) if isinstance(encoder.norm, nn.LayerNorm) else x, lengths
 
 
-def _bidirectional(
-    graph: Graph, layer: BidirectionalLayer, cell: str, x: str, lengths: str, limit: float | None
-) -> str:
-    """(N, S, D) → (N, S, 2H); ``limit`` is that of x, if it has one."""
+def recurrent(
+    graph: Graph,
+    directions: Sequence[Any],
+    cell: str,
+    x: str,
+    limit: float | None,
+    direction: str,
+    lengths: str = "",
+    states: Sequence[str] = (),
+) -> list[str]:
+    """Adds one direction of a layer, or both.
+
+    Args:
+        graph: to which.
+        directions: of `asr.model.cells.make_direction`.
+        cell: their kind.
+        x: (S, N, D).
+        limit: of x, if it has one.
+        direction: as ONNX names it.
+        lengths: int32, (N,); "": all S.
+        states: before the first step, (K, N, H) each, K of them; none: zeros.
+
+    Returns:
+        (S, K, N, H), and the states behind the last step, (K, N, H): two of LSTMs, of others one.
+    """
     kind, order = _OPERATORS[cell]
-    both = [_direction_weights(direction, order) for direction in (layer.forwards, layer.backwards)]
-    weight_ih, weight_hh, bias, peepholes = (np.stack(parts) for parts in zip(*both, strict=True))
-    hidden, peeps = weight_hh.shape[2], cell == "peephole"
-    x = graph.op("Transpose", x, perm=[1, 0, 2])  # (S, N, D)
-    ends = graph.op("Cast", lengths, to=TensorProto.INT32)
+    parts = zip(*(_direction_weights(one, order) for one in directions), strict=True)
+    weight_ih, weight_hh, bias, peepholes = (np.stack(part) for part in parts)
+    peeps = cell == "peephole"
     if graph.int8 and kind == "LSTM" and limit is not None:
-        y = lstm(graph, x, ends, (weight_ih, weight_hh, bias, peepholes if peeps else None), limit)
-    else:
-        matrices = [matrix(graph, weight) for weight in (weight_ih, weight_hh)]
-        more: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
-        states: list[Input] = ["", "", peepholes] if peeps else []
-        inputs = [x, *matrices, bias, ends, *states]
-        y = graph.op(kind, *inputs, direction="bidirectional", hidden_size=hidden, **more)  # (S, 2, N, H)
-    return graph.op("Reshape", graph.op("Transpose", y, perm=[2, 0, 1, 3]), row(0, 0, 2 * hidden))
+        weights = (weight_ih, weight_hh, bias, peepholes if peeps else None)
+        return lstm(graph, x, lengths, weights, limit, direction, states)
+    matrices = [matrix(graph, weight) for weight in (weight_ih, weight_hh)]
+    more: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
+    before: list[Input] = [*states]
+    if peeps:
+        before = [*(before or ["", ""]), peepholes]
+    inputs = [x, *matrices, bias, lengths, *before]
+    hidden = weight_hh.shape[2]
+    return graph.ops(states_of(cell) + 1, kind, *inputs, direction=direction, hidden_size=hidden, **more)
+
+
+def states_of(cell: str) -> int:
+    """How many vectors a cell hands on from step to step."""
+    return 2 if _OPERATORS[cell][0] == "LSTM" else 1
 
 
 def _limit(connection: nn.Module, read: float | None, said: float | None) -> float | None:

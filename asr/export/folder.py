@@ -10,10 +10,11 @@ import torch
 
 from asr.decode.settings import FILE, find_files, read_tuned, write_tuned
 from asr.errors import AsrError, UsageError
+from asr.export.chunk import refer, to_onnx_stream
 from asr.export.model import to_onnx
 from asr.files import make_folder, read_text, replacing
 from asr.model.acoustic import Recogniser, load_model
-from asr.model.folder import EXPORTED, WEIGHTS, save_files
+from asr.model.folder import EXPORTED, STREAM, WEIGHTS, save_files
 from asr.transcribe.onnx_backend import OnnxBackend
 
 _TOLERANCE = 1e-3  # of log-probs in float32
@@ -39,12 +40,18 @@ def export(model: Path, out: Path, int8: bool) -> tuple[Path, float]:
     recogniser = load_model(model)
     content = to_onnx(recogniser.model, int8).SerializeToString()
     name = EXPORTED[int8]
+    graphs = {name: content}
+    if recogniser.model.config.whole_only is None:
+        stream = to_onnx_stream(recogniser.model, int8)
+        refer(stream, name, content)
+        graphs[STREAM] = stream.SerializeToString()
     card = read_text(model / "MODEL_CARD.md") if (model / "MODEL_CARD.md").exists() else ""
     fields = {**recogniser.model.config.model_dump(), "trained": recogniser.trained}
     make_folder(out)
-    (out / EXPORTED[not int8]).unlink(missing_ok=True)
+    for other in {*EXPORTED, STREAM} - set(graphs):
+        (out / other).unlink(missing_ok=True)
     cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
-    save_files(out, {name: content}, recogniser.tokenizer, fields, cards)
+    save_files(out, graphs, recogniser.tokenizer, fields, cards)
     backend = OnnxBackend(out, 1)
     difference = _difference(recogniser, backend)
     if not int8 and not difference <= _TOLERANCE:

@@ -28,18 +28,23 @@ class Graph:
         self._constants: list[TensorProto] = []
 
     def op(self, kind: str, *inputs: Input, domain: str = "", **attributes: Any) -> str:
-        """Adds an operator and returns the name of its (first) output.
+        """As `ops`, but its first output alone."""
+        return self.ops(1, kind, *inputs, domain=domain, **attributes)[0]
+
+    def ops(self, outputs: int, kind: str, *inputs: Input, domain: str = "", **attributes: Any) -> list[str]:
+        """Adds an operator and returns the names of its first so many outputs.
 
         Args:
+            outputs: how many.
             kind: as in ``MatMul``.
             inputs: names of values, or arrays, which become constants; "" for one that is left out.
             domain: whose operator it is.
             attributes: as ONNX names them.
         """
         names = [one if isinstance(one, str) else self._constant(one) for one in inputs]
-        output = f"{kind}{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, names, [output], domain=domain, **attributes))
-        return output
+        made = [f"{kind}{len(self._nodes)}.{number}" for number in range(outputs)]
+        self._nodes.append(helper.make_node(kind, names, made, domain=domain, **attributes))
+        return made
 
     def _constant(self, values: np.ndarray) -> str:
         name = f"constant{len(self._constants)}"

@@ -27,11 +27,7 @@ def to_onnx(model: AcousticModel, int8: bool = False) -> onnx.ModelProto:
         AsrError: something in it has no ONNX operator; says what.
     """
     graph = Graph(int8)
-    x, lengths = add_features(graph, model.features, "waveforms", "lengths")
-    limit = None
-    if int8 and model.config.features.cmvn != "none":
-        limit = FEATURE_LIMIT
-        x = graph.op("Clip", x, real(-limit), real(limit))
+    x, lengths, limit = begin(graph, model, "waveforms", "lengths")
     x, lengths = add_encoder(graph, model.encoder, model.config.encoder.cell, x, lengths, limit)
     log_probs = graph.op("LogSoftmax", linear(graph, x, model.head), axis=-1)
     info = helper.make_tensor_value_info
@@ -41,3 +37,11 @@ def to_onnx(model: AcousticModel, int8: bool = False) -> onnx.ModelProto:
         lengths: info("frames", TensorProto.INT64, ["N"]),
     }
     return graph.finish(inputs, outputs, {"rate": str(model.config.features.rate)})
+
+
+def begin(graph: Graph, model: AcousticModel, waveforms: str, lengths: str) -> tuple[str, str, float | None]:
+    """Adds the features, (N, T, F), and returns them, their lengths, (N,), and their limit if they have one."""
+    x, frames = add_features(graph, model.features, waveforms, lengths)
+    if not graph.int8 or model.config.features.cmvn == "none":
+        return x, frames, None
+    return graph.op("Clip", x, real(-FEATURE_LIMIT), real(FEATURE_LIMIT)), frames, FEATURE_LIMIT

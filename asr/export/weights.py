@@ -9,6 +9,8 @@ zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import TensorProto
 from torch import nn
@@ -53,56 +55,66 @@ def lstm(
     lengths: str,
     weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None],
     limit: float,
-) -> str:
-    """A bidirectional LSTM in int8.
+    direction: str,
+    states: Sequence[str] = (),
+) -> list[str]:
+    """An LSTM in int8.
 
     Args:
         graph: to which.
         x: (S, N, D), each number between −limit and limit.
-        lengths: int32, (N,).
-        weights: ONNX's W (2, 4H, D), R (2, 4H, H), B (2, 8H), and P (2, 3H) or None.
+        lengths: int32, (N,); "": all S.
+        weights: ONNX's W (K, 4H, D), R (K, 4H, H), B (K, 8H), and P (K, 3H) or None, of K directions.
         limit: of x.
+        direction: as ONNX names it.
+        states: both before the first step, (K, N, H); none: zeros.
 
     Returns:
-        (S, 2, N, H).
+        (S, K, N, H), and both states behind the last step, (K, N, H).
     """
     weight_ih, weight_hh, bias, peepholes = weights
-    hidden, inputs, more = weight_hh.shape[2], weight_ih.shape[2], len(_ENDS)
+    directions, _, hidden = weight_hh.shape
+    inputs, more = weight_ih.shape[2], len(_ENDS)
     units = hidden + more
-    padded_ih = np.zeros((2, inputs + 2, 4, units), np.float32)
-    padded_ih[:, :inputs, :, :hidden] = weight_ih.transpose(0, 2, 1).reshape(2, inputs, 4, hidden)
-    padded_hh = np.zeros((2, units, 4, units), np.float32)
-    padded_hh[:, :hidden, :, :hidden] = weight_hh.transpose(0, 2, 1).reshape(2, hidden, 4, hidden)
-    biases = np.zeros((2, 2, 4, units), np.float32)
-    biases[..., :hidden] = bias.reshape(2, 2, 4, hidden)
+    padded_ih = np.zeros((directions, inputs + 2, 4, units), np.float32)
+    padded_ih[:, :inputs, :, :hidden] = weight_ih.transpose(0, 2, 1).reshape(directions, inputs, 4, hidden)
+    padded_hh = np.zeros((directions, units, 4, units), np.float32)
+    padded_hh[:, :hidden, :, :hidden] = weight_hh.transpose(0, 2, 1).reshape(directions, hidden, 4, hidden)
+    biases = np.zeros((directions, 2, 4, units), np.float32)
+    biases[..., :hidden] = bias.reshape(directions, 2, 4, hidden)
     biases[:, 0, :, hidden:] = np.array([_SHUT, _MOST, _OPEN, 0])[:, None]  # input, output, forget, cell
     looks: str | np.ndarray = ""
     if peepholes is not None:
-        looks = np.pad(peepholes.reshape(2, 3, hidden), ((0, 0), (0, 0), (0, more))).reshape(2, -1)
+        looks = np.pad(peepholes.reshape(directions, 3, hidden), ((0, 0), (0, 0), (0, more))).reshape(directions, -1)
 
     ends = graph.op("Concat", graph.op("Shape", x, end=2), row(2), axis=0)
     x = graph.op("Concat", x, graph.op("Expand", real([limit, -limit]), ends), axis=2)
-    state = np.concatenate([np.zeros(hidden, np.float32), _ENDS])
-    shape = graph.op("Concat", row(2), graph.size(x, 1), row(1), axis=0)
-    whole_ih, scales_ih = _quantised(padded_ih.reshape(2, inputs + 2, -1))
-    whole_hh, scales_hh = _quantised(padded_hh.reshape(2, units, -1))
-    zeros = np.zeros(scales_ih.shape, np.int8)
-    y = graph.op(
+    number = graph.op("Concat", row(directions), graph.size(x, 1), row(1), axis=0)
+    zeros = graph.op("Expand", np.zeros(hidden, np.float32), number)
+    held = [graph.op("Expand", _ENDS * np.float32(size), number) for size in (1, _HELD)]
+    before = zip(states or [zeros, zeros], held, strict=True)
+    whole_ih, scales_ih = _quantised(padded_ih.reshape(directions, inputs + 2, -1))
+    whole_hh, scales_hh = _quantised(padded_hh.reshape(directions, units, -1))
+    points = np.zeros(scales_ih.shape, np.int8)
+    said, *after = graph.ops(
+        3,
         "DynamicQuantizeLSTM",
         x,
         whole_ih,
         whole_hh,
-        biases.reshape(2, -1),
+        biases.reshape(directions, -1),
         lengths,
-        graph.op("Expand", state, shape),
-        graph.op("Expand", state * np.float32(_HELD), shape),
+        *(graph.op("Concat", own, ends, axis=2) for own, ends in before),
         looks,
         scales_ih,
-        zeros,
+        points,
         scales_hh,
-        zeros,
+        points,
         domain=MICROSOFT,
-        direction="bidirectional",
+        direction=direction,
         hidden_size=units,
     )
-    return graph.op("Slice", y, row(0), row(hidden), row(3))
+    return [
+        graph.op("Slice", said, row(0), row(hidden), row(3)),
+        *(graph.op("Slice", state, row(0), row(hidden), row(2)) for state in after),
+    ]

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from asr.config import Config
-from asr.errors import UsageError
 from asr.features import Features
+from asr.latency import Chunking
 from asr.model.attention_decoder import AttentionDecoder
-from asr.model.chunks import Chunking, divide
 from asr.model.encoder import Encoder
 from asr.model.folder import load_weights, open_folder, save_folder
 from asr.tokens import Tokenizer
@@ -44,23 +43,13 @@ class AcousticModel(nn.Module):
         Args:
             features: shape (N, T, F).
             frames: shape (N,).
-            chunking: to go by chunks, see `chunking`; None: from end to end.
+            chunking: to go by chunks, see `asr.config.Config.chunking`; None: from end to end.
 
         Returns:
             Log-probs, float32 also under autocast, shape (N, S, V), and lengths, shape (N,).
         """
         encoded, lengths = self.encoder(features, frames, chunking)
         return self.ctc(encoded), lengths
-
-    def chunking(self, latency: float) -> Chunking:
-        """How this model goes by chunks with a latency [s].
-
-        Raises:
-            UsageError: it cannot, or the latency is too short.
-        """
-        if reason := self.config.whole_only:
-            raise UsageError(f"this model hears whole recordings only, not chunk by chunk: {reason}")
-        return divide(latency, self.frame_seconds)
 
     def ctc(self, encoded: Tensor) -> Tensor:
         """CTC's log-probs of what the encoder says, float32. Shape (N, S, C) → (N, S, V)."""
@@ -115,7 +104,7 @@ class AcousticModel(nn.Module):
     @property
     def frame_seconds(self) -> float:
         """How far apart two encoder frames are [s]."""
-        return self.encoder.factor * self.features.shift_samples / self.config.features.rate
+        return self.config.frame_seconds
 
     @property
     def parameters_count(self) -> int:

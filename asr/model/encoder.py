@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from asr.latency import Chunking
 from asr.model.attention import SelfAttentionLayer
 from asr.model.between import DROPOUTS
 from asr.model.cells import State
-from asr.model.chunks import Chunking, chunks_of, lay_out, single_view
+from asr.model.chunks import chunks_of, lay_out, single_view
 from asr.model.config import EncoderConfig
 from asr.model.frontend import make_front_end
 from asr.model.padding import mask_padding, shortened

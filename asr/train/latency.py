@@ -6,7 +6,7 @@ import numpy as np
 
 from asr.augment.copies import between
 from asr.config import TrainConfig
-from asr.model.chunks import Chunking, divide
+from asr.latency import Chunking, divide
 
 _KIND = int.from_bytes(b"latency", "little")  # so that what else is drawn from the same numbers is another
 

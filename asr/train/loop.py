@@ -19,8 +19,8 @@ from asr.augment import Augmenter, generator, spec_augment
 from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
+from asr.latency import Chunking
 from asr.model.acoustic import AcousticModel
-from asr.model.chunks import Chunking
 from asr.runtime import available_threads
 from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (

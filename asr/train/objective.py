@@ -9,8 +9,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from asr.config import Config
+from asr.latency import Chunking
 from asr.model.acoustic import AcousticModel
-from asr.model.chunks import Chunking, chunks_of
+from asr.model.chunks import chunks_of
 from asr.model.ctc import ctc_loss, uniform_divergence
 
 

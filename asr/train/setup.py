@@ -14,9 +14,9 @@ from asr.cmvn import corpus_statistics, speaker_statistics
 from asr.config import Config
 from asr.errors import AsrError
 from asr.files import make_folder, sha256
+from asr.latency import Chunking
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model, save_model
-from asr.model.chunks import Chunking
 from asr.phones.lexicon import sources
 from asr.runtime import available_memory_mb, bfloat16_is_fast, machine, peak_memory_mb
 from asr.tokens import Tokenizer, check_transcripts, train_tokenizer

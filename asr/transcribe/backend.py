@@ -9,11 +9,13 @@ import numpy as np
 
 from asr.errors import AsrError
 from asr.tokens import Tokenizer
+from asr.transcribe.streamed import Streamed
 
 if TYPE_CHECKING:
     import torch
 
-    from asr.model.acoustic import Recogniser
+    from asr.model.acoustic import AcousticModel, Recogniser
+    from asr.model.cells import State
 
 
 class Backend(Protocol):
@@ -40,6 +42,16 @@ class Backend(Protocol):
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Of each waveform, float32, (samples,) → (S, V); each is long enough for one frame."""
+
+    def streamed(self, latency: float) -> Streamed:
+        """The same, for a recording whose samples come in bit by bit.
+
+        Args:
+            latency: of a chunk and its context [s].
+
+        Raises:
+            UsageError: the model hears whole recordings only, or the latency is too short.
+        """
 
 
 class TorchBackend:
@@ -68,3 +80,26 @@ class TorchBackend:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             rows = self.model.log_probs([torch.from_numpy(samples) for samples in waveforms], device=self.device)
         return [row.numpy() for row in rows]
+
+    def streamed(self, latency: float) -> Streamed:
+        chunking = self.model.config.chunking(latency)
+        return Streamed(_Reader(self.model, self.device), chunking, self.model.config.features, self.factor)
+
+
+class _Reader:
+    """See `asr.transcribe.streamed.Reader`."""
+
+    def __init__(self, model: AcousticModel, device: torch.device) -> None:
+        self.model, self.device = model, device
+        self._states: list[State] = []
+
+    def __call__(self, view: np.ndarray, chunk: int) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            waveform = torch.from_numpy(view)[None].to(self.device)  # (1, L)
+            lengths = torch.tensor([len(view)], device=self.device)
+            features, _ = self.model.features(waveform, lengths)  # (1, T, F)
+            encoded, self._states = self.model.encoder.read_chunk(features[0], chunk, self._states)  # (C, R)
+            log_probs: np.ndarray = self.model.ctc(encoded[None])[0].cpu().numpy()
+        return log_probs

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from asr.errors import AsrError
-from asr.model.folder import EXPORTED, open_folder
+from asr.errors import AsrError, UsageError
+from asr.model.folder import EXPORTED, STREAM, open_folder
 from asr.runtime import available_threads
+from asr.transcribe.streamed import Streamed
 
 
 class OnnxBackend:
@@ -36,15 +38,16 @@ class OnnxBackend:
             AsrError: a file is missing, altered or does not fit the others; names it.
         """
         found = open_folder(folder, EXPORTED)
+        self._folder = folder
         self.config, self.tokenizer = found.config, found.tokenizer
         self.trained, self.sha256 = found.trained, found.sha256
         features, self.factor = found.config.features, found.config.encoder.factor
         self.rate, self.shift = features.rate, features.shift_samples
-        self.frame_seconds = self.factor * self.shift / self.rate
+        self.frame_seconds = found.config.frame_seconds
         path = found.weights
         self._threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self._threads)
-        self._session = _session(path)
+        self._session = _session(path, ["waveforms", "lengths", "log_probs", "frames"])
         columns = self._session.get_outputs()[0].shape[-1]
         if columns != len(self.tokenizer):
             raise AsrError(
@@ -63,6 +66,16 @@ class OnnxBackend:
                 found[index] = row
         return found
 
+    def streamed(self, latency: float) -> Streamed:
+        chunking = self.config.chunking(latency)
+        return Streamed(_Reader(self._stream), chunking, self.config.features, self.factor)
+
+    @cached_property
+    def _stream(self) -> onnxruntime.InferenceSession:
+        if not (self._folder / STREAM).is_file():
+            raise UsageError(f"{self._folder}: was exported without {STREAM}, which streams need; export it again")
+        return _session(self._folder / STREAM, ["view", "chunk", "states", "log_probs", "states_after"])
+
     def _together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probs of one batch, on one thread."""
         lengths = np.array([len(one) for one in waveforms], np.int64)
@@ -71,6 +84,20 @@ class OnnxBackend:
             row[: len(one)] = one
         log_probs, frames = self._session.run(["log_probs", "frames"], {"waveforms": padded, "lengths": lengths})
         return [row[:count] for row, count in zip(log_probs, frames.tolist(), strict=True)]
+
+
+class _Reader:
+    """See `asr.transcribe.streamed.Reader`."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._states = np.zeros(session.get_inputs()[2].shape, np.float32)  # (layers, K, H)
+
+    def __call__(self, view: np.ndarray, chunk: int) -> np.ndarray:
+        fed = {"view": view[None], "chunk": np.array([chunk]), "states": self._states}
+        log_probs, self._states = self._session.run(["log_probs", "states_after"], fed)
+        found: np.ndarray = log_probs[0]
+        return found
 
 
 def _shares(lengths: Sequence[int], threads: int) -> list[list[int]]:
@@ -86,7 +113,8 @@ def _shares(lengths: Sequence[int], threads: int) -> list[list[int]]:
     return shares
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, needed: list[str]) -> onnxruntime.InferenceSession:
+    """Of a graph with inputs and outputs of these names."""
     options = onnxruntime.SessionOptions()
     # Threads that share out one operator round otherwise where their shares meet, and wait for each other at every step
     # of an LSTM. Here each has a batch of its own.
@@ -98,6 +126,6 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         reason = str(error).partition(" : ")[2] or str(error)
         raise AsrError(f"{path}: could not be loaded by ONNX Runtime {onnxruntime.__version__} ({reason})") from error
     names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
-    if names != ["waveforms", "lengths", "log_probs", "frames"]:
+    if names != needed:
         raise AsrError(f"{path}: not a model that asr export wrote; it takes and gives {', '.join(names)}")
     return session

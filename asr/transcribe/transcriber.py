@@ -15,9 +15,9 @@ import numpy as np
 from asr.audio import resample, stream_audio
 from asr.decode.hypothesis import Decoder, Hypothesis, unfit
 from asr.decode.system import System, greedy_system
-from asr.errors import AsrError, UsageError
+from asr.errors import AsrError
 from asr.loading import by_length, prefetch
-from asr.transcribe.backend import Backend, TorchBackend
+from asr.transcribe.backend import Backend
 from asr.transcribe.segment import Window, speech_windows
 from asr.transcribe.stitch import join, widest_gap
 from asr.transcribe.transcript import Segment, Transcript
@@ -162,9 +162,7 @@ class Transcriber:
         """
         from asr.transcribe.stream import Stream
 
-        if not isinstance(self.backend, TorchBackend):
-            raise UsageError("an exported model hears whole recordings only: name the folder that asr train made")
-        return Stream(self.backend.recogniser, latency, self.system.decode)
+        return Stream(self.backend, latency, self.system.decode)
 
     def _file(self, path: Path) -> _Source:
         return _Source(str(path), path, lambda: stream_audio(path, self.backend.rate))

@@ -29,7 +29,7 @@ def test_the_folder_holds_what_it_promises(tones: Learned, tmp_path: Path, capsy
         assert _export("--model", model, "--out", tmp_path / "out", *options) == 0
         assert f"exported: {tmp_path / 'out' / name} (" in capsys.readouterr().out
         held = sorted(path.name for path in (tmp_path / "out").iterdir())
-        assert held == sorted(["MODEL_CARD.md", "SHA256SUMS", "config.yaml", "tokens.txt", name])
+        assert held == sorted(["MODEL_CARD.md", "SHA256SUMS", "config.yaml", "stream.onnx", "tokens.txt", name])
         sums = (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()
         assert sorted(line.split("  ")[1] for line in sums) == [one for one in held if one != "SHA256SUMS"]
         for line in sums:  # as `sha256sum -c` reads it

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from asr.config import Config
 from asr.errors import UsageError
+from asr.latency import Chunking, divide
 from asr.model.acoustic import AcousticModel
 from asr.model.cells import read_on
-from asr.model.chunks import Chunking, divide
 from asr.train.objective import forward
 from tests.tones import tiny_config
 
@@ -212,7 +212,7 @@ def test_a_latency_is_divided_in_halves() -> None:
 def test_what_needs_whole_recordings_says_so(override: str, sentence: str) -> None:
     model = _model(tiny_config(override))
     with pytest.raises(UsageError) as told:
-        model.chunking(1.0)
+        model.config.chunking(1.0)
     assert "this model hears whole recordings only, not chunk by chunk: " + sentence in str(told.value)
     with pytest.raises(UsageError) as told:
         tiny_config(override, "train.chunk_share=0.5")

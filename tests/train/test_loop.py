@@ -10,9 +10,9 @@ from torch import Tensor
 
 from asr.audio import read_utterance
 from asr.errors import AsrError
+from asr.latency import Chunking
 from asr.manifest import read_manifest, write_manifest
 from asr.model.acoustic import AcousticModel, load_model
-from asr.model.chunks import Chunking
 from asr.tokens import train_tokenizer
 from asr.train import loop
 from asr.train.batches import Item

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from asr.errors import AsrError
 from asr.files import read_text, write_text
+from asr.latency import divide
 from asr.manifest import Utterance, read_manifest, write_manifest
 from asr.model.acoustic import AcousticModel, load_model
-from asr.model.chunks import divide
 from asr.train import setup
 from asr.train.batches import Item
 from asr.train.checkpoint import average_epochs
