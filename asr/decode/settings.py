@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from asr.decode.beam import BeamOptions
 from asr.decode.rescore import Rescoring
 from asr.errors import AsrError, UsageError
-from asr.files import write_text
+from asr.files import sha256, write_text
 from asr.strict import Strict
 from asr.yaml_files import read_yaml, to_yaml
 
@@ -94,14 +94,25 @@ def same_models(one: SearchSettings, other: SearchSettings) -> bool:
     return alike and (one.ctc_weight == 1) == (other.ctc_weight == 1)
 
 
+def sum_of(path: Path) -> str:
+    """What stands for every byte of a file, or of a model folder."""
+    return sha256(path / "SHA256SUMS" if path.is_dir() else path)
+
+
 def find_files(settings: SearchSettings, folder: Path) -> SearchSettings | None:
-    """The settings with their files where they are: in the model folder, or where they are named; None: not there."""
+    """The settings with their files where they are: in the model folder, or where they are named; None: not there.
+
+    A model of phones has a lexicon of its own, which is seldom that of the search, so the sum decides.
+    """
     found = {}
     for name in ("lm", "lexicon", "rescore"):
         named = getattr(settings, name)
         if named is None:
             continue
         places = [place for place in (folder / Path(named).name, Path(named)) if place.exists()]
+        if name == "lexicon" or len(places) > 1:
+            meant = getattr(settings, f"{name}_sha256")
+            places = [place for place in places if meant in (None, sum_of(place))]
         if not places:
             return None
         found[name] = places[0].as_posix()

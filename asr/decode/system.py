@@ -18,9 +18,8 @@ from asr.decode.hypothesis import Decoder, Hypothesis, Row, Word
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
 from asr.decode.one_pass import CTC_WEIGHT, OnePassDecoder
 from asr.decode.rescore import check_recurrent_fit, rescore_nbests
-from asr.decode.settings import SearchSettings
+from asr.decode.settings import SearchSettings, sum_of
 from asr.errors import AsrError, UsageError
-from asr.files import sha256
 from asr.lm.fit import check_fit
 from asr.lm.ngram import SPECIAL, NgramModel, load_lm
 from asr.tokens import BLANK, Tokenizer
@@ -77,8 +76,7 @@ def _checked(path: str | None, expected: str | None, what: str) -> str | None:
     """The sum of a file that a search reads, which must be the one that it was tuned or quoted with."""
     if path is None:
         return None
-    file = Path(path)
-    found = sha256(file / "SHA256SUMS" if file.is_dir() else file)
+    found = sum_of(Path(path))
     if expected is not None and found != expected:
         raise AsrError(
             f"{path}: not the {what} that these settings were tuned or quoted with: its SHA-256 is {found}, not "

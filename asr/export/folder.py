@@ -70,6 +70,7 @@ def _bring_search(model: Path, model_sha256: str, out: Path, exported_sha256: st
     An LSTM language model needs PyTorch, so a search that rescores with one stays behind.
     """
     (out / FILE).unlink(missing_ok=True)
+    own = {line.partition("  ")[2] for line in read_text(out / "SHA256SUMS").splitlines()}
     for tuned in reversed(read_tuned(model, model_sha256)):
         search = tuned.search
         if search.rescore is not None or search.ctc_weight not in (None, 1):
@@ -82,6 +83,8 @@ def _bring_search(model: Path, model_sha256: str, out: Path, exported_sha256: st
             file = getattr(found, name)
             if file is not None:
                 kept[name] = Path(file).name
+                if kept[name] in own:
+                    kept[name] = f"search-{kept[name]}"
                 with replacing(out / kept[name]) as temporary:
                     shutil.copyfile(file, temporary)
         brought = tuned.search.changed(**kept)

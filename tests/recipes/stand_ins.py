@@ -66,6 +66,37 @@ def mini_librispeech(corpora: Path, readers: Mapping[str, int], sample: Mapping[
         (folder / f"{reader}-128.trans.txt").write_text("".join(lines[:count]))
 
 
+def an4(corpora: Path, train: Mapping[str, int], test: Mapping[str, int]) -> None:
+    """``an4/etc/`` with its lists, ``an4/wav/an4_clstk/<speaker>/`` and ``an4test_clstk``: so many of each speaker."""
+    random = np.random.default_rng(8)
+    (corpora / "an4" / "etc").mkdir(parents=True)
+    for part, folder, speakers in (("train", "an4_clstk", train), ("test", "an4test_clstk", test)):
+        files, lines = [], []
+        for speaker, count in speakers.items():
+            (corpora / "an4" / "wav" / folder / speaker).mkdir(parents=True)
+            for number in range(count):
+                name = f"an{number}-{speaker}-b"
+                words, samples = _said(number, random, 16000)
+                path = corpora / "an4" / "wav" / folder / speaker / f"{name}.sph"
+                soundfile.write(path, samples, 16000, format="NIST", subtype="PCM_16")
+                files.append(f"{folder}/{speaker}/{name}\n")
+                lines.append(f"<s> {' '.join(words).upper()} </s> ({name})\n")
+        (corpora / "an4" / "etc" / f"an4_{part}.fileids").write_text("".join(files))
+        (corpora / "an4" / "etc" / f"an4_{part}.transcription").write_text("".join(lines))
+
+
+def fsdd(corpora: Path) -> None:
+    """``free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav``, all 3,000, each digit one of the tones."""
+    folder = corpora / "free-spoken-digit-dataset" / "recordings"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(9)
+    for digit in range(10):
+        for speaker in ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"):
+            for take in range(50):
+                samples = tone([list(PITCHES)[digit % 4]], random)
+                soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", samples, RATE)
+
+
 def table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> None:
     """Writes ``<name>.tsv`` with Common Voice's columns; those that a row lacks stay empty."""
     lines = [COLUMNS, *([row.get(column, "") for column in COLUMNS] for row in rows)]

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from asr import load_model
 from asr.config import read_config
+from asr.corpora.fsdd import DIGITS, SPEAKERS
 from asr.manifest import read_manifest
 from asr.train.setup import train_model
 from tests.corpora import ROOT
@@ -183,3 +185,37 @@ def test_mini_librispeech_over_phones(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("DO RE MI FA SOL\n" * 5)
     other = phones("--stop-stage", 12)
     assert (done_before(other.stdout), begun(other.stdout)) == ([*range(1, 8), 10, 11], [8, 9, 12])
+
+
+@pytest.mark.slow
+def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
+    corpora = tmp_path / "corpora"
+    readers = dict.fromkeys(("19", "26", "27", "4088", "4406", "5652", "8226"), 2)
+    stand_ins.mini_librispeech(corpora, readers, {"19": 1})
+    stand_ins.an4(corpora, {"fash": 3, "mtje": 2}, {"fcaw": 2})
+    stand_ins.fsdd(corpora)
+    digits = "".join(f"{word.upper()}  {sounds}\n" for word, sounds in zip(DIGITS, _PHONES.values(), strict=False))
+    more = "".join(f"{word.upper()}  M {sounds}\n" for word, sounds in zip(DIGITS[5:], _PHONES.values(), strict=True))
+    (corpora / "cmudict").write_text(_SPELLED + digits + more)
+    (tmp_path / "mine.txt").write_text("DO RE MI\nFA SOL\nMI RE DO\n" * 5)
+
+    def english(*options: object) -> subprocess.CompletedProcess[str]:
+        given = ("--text", "mine.txt", *options, *_TINY, "train.intermediate=[]", "train.accumulate=1")
+        return run(tree, "english", *given, cwd=tmp_path, ASR_CORPORA=corpora)
+
+    done = english()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert begun(done.stdout) == list(range(1, 20))
+    data, exp = tree / "data" / "english", tree / "exp" / "english" / "seed1"
+    train = read_manifest(data / "train.jsonl")
+    assert {one.speaker for one in train} == {"19", "26", "27", "fash", *SPEAKERS}
+    assert {one.speaker for one in read_manifest(data / "dev.jsonl")} == {"4088", "4406", "mtje", *SPEAKERS}
+    assert len(train) == len({one.id for one in train}) == 6 + 3 + 43 * 60
+    packaged = sorted(path.name for path in (exp / "packaged").iterdir())
+    assert {"model.int8.onnx", "stream.onnx", "lm.safetensors", "search-lexicon.txt", "decode.yaml"} <= set(packaged)
+    transcriber = load_model(exp / "packaged", threads=1)
+    assert transcriber.system.name == "beam+lexicon+3gram"
+    known = {line.split()[0] for line in (tree / "exp" / "english" / "lexicon.txt").read_text().splitlines()}
+    assert {"DO", "SOL"} <= known
+    assert set(transcriber.transcribe(train[0].audio).text.split()) <= known
+    assert done_before(english().stdout) == list(range(1, 20))

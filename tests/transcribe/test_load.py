@@ -33,8 +33,8 @@ def lm(tmp_path: Path) -> Path:
     return path
 
 
-def _tune(model: Path, lm: Path) -> None:
-    search = SearchSettings(lm=lm.as_posix(), lm_sha256=sha256(lm), lm_weight=0.25, beam=7)
+def _tune(model: Path, lm: Path, **more: str) -> None:
+    search = SearchSettings(lm=lm.as_posix(), lm_sha256=sha256(lm), lm_weight=0.25, beam=7, **more)
     write_tuned(
         model,
         Tuned(
@@ -70,6 +70,20 @@ def test_what_was_tuned_last_is_used_where_its_files_are(model: Path, lm: Path) 
     moved = asr.load_model(model).system.search
     assert moved == search.changed(lm=(model / lm.name).as_posix())
     (model / lm.name).unlink()
+    assert asr.load_model(model).system.name == "greedy"
+
+
+def test_the_lexicon_of_the_search_is_not_the_models_own_of_the_same_name(
+    model: Path, lm: Path, tmp_path: Path
+) -> None:
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("do do\nre re\n")
+    (model / lexicon.name).write_text("do do\n")
+    _tune(model, lm, lexicon=lexicon.as_posix(), lexicon_sha256=sha256(lexicon))
+    search = asr.load_model(model).system.search
+    assert search is not None
+    assert search.lexicon == lexicon.as_posix()
+    lexicon.unlink()
     assert asr.load_model(model).system.name == "greedy"
 
 
