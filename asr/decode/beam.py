@@ -160,18 +160,20 @@ class BeamDecoder:
             self.space = symbols.index(SPACE)
 
         characters = character_numbers(tokenizer, blank)
-        phrases = parse_hotwords(hotwords)
         by_word = lexicon is not None or tokenizer.token_words
         if lexicon is not None:
             labels = {word: label for label, word in enumerate(lexicon.words)}
+            phrases = parse_hotwords(hotwords, labels.__contains__)
             hot = word_automaton(phrases, labels, "the lexicon's words")
             trie = lexicon_trie(lexicon, symbols, blank, self.space, lm)
         else:
             trie = vocabulary_trie(characters, lm if not tokenizer.token_words else None)
             if by_word:
                 tokens = {symbol: token for token, symbol in enumerate(symbols) if token != blank}
+                phrases = parse_hotwords(hotwords, tokens.__contains__)
                 hot = word_automaton(phrases, tokens, "the model's words")
             else:
+                phrases = parse_hotwords(hotwords, lambda word: characters.keys() >= set(word))
                 hot = character_automaton(phrases, characters)
         each_token = lm is not None and (lm.unit == "token" or (tokenizer.token_words and lexicon is None))
         self._modes = {

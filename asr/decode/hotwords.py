@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,15 +22,24 @@ _BOUNDARY, _OTHER = 0, 1  # symbols of the automaton: between words, and whateve
 Phrase = tuple[list[str], float]
 
 
-def parse_hotwords(hotwords: Sequence[tuple[str, float]]) -> list[Phrase]:
+def as_written(word: str, writable: Callable[[str], bool]) -> str:
+    """A word as it is, or in upper or in lower case if only so it can be written."""
+    return next((one for one in (word, word.upper(), word.lower()) if writable(one)), word)
+
+
+def parse_hotwords(hotwords: Sequence[tuple[str, float]], writable: Callable[[str], bool]) -> list[Phrase]:
     """Splits phrases into words and turns weights [nats per word] into boosts [nats].
+
+    Args:
+        hotwords: phrases and weights.
+        writable: whether the search can write a word; if it can only in upper or in lower case, that is meant.
 
     Raises:
         UsageError: an empty phrase, one that is given twice, or a weight that is no positive number.
     """
     phrases: dict[tuple[str, ...], float] = {}
     for text, weight in hotwords:
-        words = text.split()
+        words = [as_written(word, writable) for word in text.split()]
         if not words:
             raise UsageError(f"hotword {text!r} is empty; give it at least one word")
         if not (math.isfinite(weight) and weight > 0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asr.errors import AsrError
@@ -17,7 +17,10 @@ class Lexicon:
     Attributes:
         words: each word once, in the order of first mention; a word's place is its label.
         entries: (label, spelling as token symbols, where it was read), each spelling of a word once.
+        named: words that somebody listens for although no list held them, see `with_named`.
     """
+
+    named: frozenset[str] = frozenset()
 
     def __init__(
         self, pairs: Iterable[tuple[str, Sequence[str]]], where: str = "the lexicon", lines: Sequence[int] | None = None
@@ -47,6 +50,17 @@ class Lexicon:
             raise AsrError(f"{where}: no words; a line is a word and the tokens that spell it")
         self.words = list(labels)
         self.entries = [(label, spelling, place) for (label, spelling), place in spellings.items()]
+
+    def with_named(self, spelled: Mapping[str, Sequence[Sequence[str]]]) -> Lexicon:
+        """The same with further words, each with all its spellings as token symbols.
+
+        A language model that has never seen such a word takes it for its rarest one, and not for an unknown one.
+        """
+        pairs = [(self.words[label], spelling) for label, spelling, _ in self.entries]
+        pairs += [(word, tuple(one)) for word, spellings in spelled.items() for one in spellings]
+        found = Lexicon(pairs)
+        found.named = frozenset(spelled)
+        return found
 
     def __len__(self) -> int:
         """How many words."""

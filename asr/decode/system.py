@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ from asr.decode.beam import BeamDecoder, Candidate
 from asr.decode.confidence import Calibration, Evidence, evidence, word_confidences
 from asr.decode.ensemble import JointDecoder, joint_greedy_decoder, mean_frames
 from asr.decode.greedy import greedy_decoder
+from asr.decode.hotwords import as_written
 from asr.decode.hypothesis import Decoder, Hypothesis, Row, Word
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
 from asr.decode.one_pass import CTC_WEIGHT, OnePassDecoder
@@ -95,6 +96,17 @@ def _closed_lexicon(lm: NgramModel, tokenizer: Tokenizer, name: str) -> Lexicon:
     return from_words(words, tokenizer)
 
 
+def _with_hotwords(
+    lexicon: Lexicon, hotwords: Sequence[str], spell: Callable[[str], Sequence[Sequence[str]]]
+) -> Lexicon:
+    """The lexicon with those words of hotwords that it lacks and that can be spelled; in capitals if all others are."""
+    known, capitals = set(lexicon.words), all(word == word.upper() for word in lexicon.words)
+    words = [as_written(word, known.__contains__) for phrase in hotwords for word in phrase.split()]
+    spelled = {word.upper() if capitals else word: spell(word) for word in words if word not in known}
+    spelled = {word: spellings for word, spellings in spelled.items() if spellings}
+    return lexicon.with_named(spelled) if spelled else lexicon
+
+
 class Search:
     """A beam search with all that its settings name, loaded and checked against the model.
 
@@ -104,6 +116,7 @@ class Search:
         threads: utterances decoded at once.
         models: how many models recognise together, ``model`` being one of them.
         network: the model's attention decoder, if it is to take part.
+        spell: how hotwords that the lexicon lacks are spelled in tokens, each in several ways; None: they are refused.
 
     Rows are log-probs of shape (S, V); of several models (M, S, V), see `asr.decode.ensemble`; and `Heard` where
     ``encoded`` says that the model's attention decoder takes part, see `asr.decode.one_pass`.
@@ -120,6 +133,7 @@ class Search:
         threads: int,
         models: int = 1,
         network: AttentionDecoder | None = None,
+        spell: Callable[[str], Sequence[Sequence[str]]] | None = None,
     ) -> None:
         self.threads, self.models, self.network = threads, models, network
         self.frame_seconds, tokenizer = model.frame_seconds, model.tokenizer
@@ -136,6 +150,8 @@ class Search:
         )
         self.lm: NgramModel | None = load_lm(Path(settings.lm)) if settings.lm else None
         self.lexicon: Lexicon | None = read_lexicon(Path(settings.lexicon)) if settings.lexicon else None
+        if self.lexicon is not None and spell is not None:
+            self.lexicon = _with_hotwords(self.lexicon, settings.hotwords, spell)
         self.recurrent: RecurrentLm | None = None
         if settings.rescore:
             from asr.lm.recurrent import load_recurrent  # torch

@@ -11,33 +11,38 @@ import torch
 from asr.decode.settings import FILE, find_files, read_tuned, write_tuned
 from asr.errors import AsrError, UsageError
 from asr.export.chunk import refer, to_onnx_stream
+from asr.export.g2p import export_g2p
 from asr.export.model import to_onnx
 from asr.files import make_folder, read_text, replacing
 from asr.model.acoustic import Recogniser, load_model
-from asr.model.folder import EXPORTED, STREAM, WEIGHTS, save_files
+from asr.model.folder import EXPORTED, G2P, STREAM, WEIGHTS, save_files
+from asr.phones.g2p import load_g2p
 from asr.transcribe.onnx_backend import OnnxBackend
 
 _TOLERANCE = 1e-3  # of log-probs in float32
 
 
-def export(model: Path, out: Path, int8: bool) -> tuple[Path, float]:
+def export(model: Path, out: Path, int8: bool, g2p: Path | None = None) -> tuple[Path, float]:
     """Writes a trained model as one that needs no PyTorch, and compares both on noise.
 
     Args:
         model: folder of the trained model.
         out: folder of the exported one; not the same.
         int8: whether its weights are to have eight bits.
+        g2p: folder of a grapheme-to-phoneme model that is to come along, for hotwords that the lexicon lacks.
 
     Returns:
         The file of the network, and the greatest difference of a log-prob.
 
     Raises:
         AsrError: it cannot be exported, read or written, or the exported one says something else.
-        UsageError: ``out`` holds a trained model.
+        UsageError: ``out`` holds a trained model; or the grapheme-to-phoneme model writes what the model lacks.
     """
     if (out / WEIGHTS).exists():
         raise UsageError(f"{out}: holds a trained model, and an exported one needs a folder of its own; name another")
     recogniser = load_model(model)
+    if g2p is not None and (foreign := set(load_g2p(g2p).phones.symbols[1:]) - set(recogniser.tokenizer.symbols)):
+        raise UsageError(f"{g2p}: writes phones that {model} lacks, such as {', '.join(sorted(foreign)[:5])}")
     content = to_onnx(recogniser.model, int8).SerializeToString()
     name = EXPORTED[int8]
     graphs = {name: content}
@@ -52,6 +57,9 @@ def export(model: Path, out: Path, int8: bool) -> tuple[Path, float]:
         (out / other).unlink(missing_ok=True)
     cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
     save_files(out, graphs, recogniser.tokenizer, fields, cards)
+    shutil.rmtree(out / G2P, ignore_errors=True)
+    if g2p is not None:
+        export_g2p(g2p, out / G2P, int8)
     backend = OnnxBackend(out, 1)
     difference = _difference(recogniser, backend)
     if not int8 and not difference <= _TOLERANCE:

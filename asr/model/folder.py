@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 EXPORTED = ("model.onnx", "model.int8.onnx")  # whole networks, which need no PyTorch
+G2P = "g2p"  # a folder in theirs: what pronounces hotwords
 STREAM = "stream.onnx"  # beside one of them, for streams; its weights are in the other
 
 

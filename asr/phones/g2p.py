@@ -10,29 +10,26 @@ that the LSTM has a step a letter. The folder holds ``config.yaml`` (config, let
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr.decode.beam import BeamDecoder, BeamOptions
 from asr.errors import AsrError
 from asr.flat_config import parse_flat
 from asr.model.config import EncoderConfig
 from asr.model.folder import check_sums, load_weights, save_folder
 from asr.model.recurrent import BidirectionalStack
-from asr.phones.dictionary import Phones
+from asr.phones.pronounce import Pronouncer
 from asr.strict import Strict
-from asr.tokens import BLANK, Tokenizer, load_tokenizer
+from asr.tokens import Tokenizer, load_tokenizer
 from asr.yaml_files import read_yaml
 
 _PADDING = 0  # the letter behind a word's end
-_BATCH = 256  # words that are pronounced at once
-_OPTIONS = BeamOptions(beam=16, token_limit=16, token_threshold=12.0, beam_threshold=20.0)
 
 
 class G2pConfig(Strict):
@@ -98,26 +95,11 @@ def phone_tokens(phones: Sequence[str]) -> Tokenizer:
     return Tokenizer("word", ["<blank>", *phones])
 
 
-@dataclass(frozen=True)
-class Pronunciation:
-    """One way to say a word.
-
-    Attributes:
-        phones: of which it is made.
-        score: ln of its probability, by all alignments.
-    """
-
-    phones: Phones
-    score: float
-
-
-class G2p:
+class G2p(Pronouncer):
     """A model made ready to pronounce words.
 
     Attributes:
         model: in evaluation mode.
-        letters: those it can read, in the order of their ids, which begin at 1.
-        phones: those it can write, as tokens.
         trained: how it was trained.
         sha256: of the folder's SHA256SUMS, which stands for every byte of it.
     """
@@ -125,51 +107,16 @@ class G2p:
     def __init__(
         self, model: G2pModel, letters: str, phones: Tokenizer, trained: dict[str, Any], sha256: str = ""
     ) -> None:
-        self.model, self.letters, self.phones, self.trained, self.sha256 = model, letters, phones, trained, sha256
-        self._ids = {letter: number for number, letter in enumerate(letters, 1)}
-
-    def letter_ids(self, word: str) -> list[int] | None:
-        """The word's letters: as written, else in upper, else in lower case; None if the model cannot read them."""
-        for spelling in (word, word.upper(), word.lower()):
-            if spelling and all(letter in self._ids for letter in spelling):
-                return [self._ids[letter] for letter in spelling]
-        return None
-
-    def foreign(self, word: str) -> list[str]:
-        """Characters of a word that the model has never read, each once, sorted."""
-        return sorted({one for one in word if not {one, one.upper(), one.lower()} & self._ids.keys()})
-
-    def pronounce(self, words: Sequence[str], nbest: int = 1) -> list[list[Pronunciation]]:
-        """The likeliest pronunciations of each word, the best first; none for a word that it cannot read.
-
-        Found by a prefix beam search without a language model. What a word gets does not depend on the others.
-        """
-        found: list[list[Pronunciation]] = [[] for _ in words]
-        decoder = BeamDecoder(self.phones, BLANK, BeamOptions(**{**vars(_OPTIONS), "nbest": nbest + 1}))
-        read = [(place, ids) for place, word in enumerate(words) if (ids := self.letter_ids(word))]
-        for batch in _by_length(read):
-            rows = self._log_probs([ids for _, ids in batch])
-            for (place, _), row in zip(batch, rows, strict=True):
-                candidates = [one for one in decoder.decode(row.numpy()) if one.tokens]  # silence says no word
-                found[place] = [
-                    Pronunciation(tuple(self.phones.symbols[token] for token in one.tokens), one.acoustic)
-                    for one in candidates[:nbest]
-                ]
-        return found
+        super().__init__(letters, phones)
+        self.model, self.trained, self.sha256 = model, trained, sha256
 
     @torch.inference_mode()
-    def _log_probs(self, words: Sequence[Sequence[int]]) -> list[Tensor]:
+    def log_probs(self, words: Sequence[Sequence[int]]) -> list[np.ndarray]:
         letters, lengths = pad_letters(words)
         device = self.model.head.weight.device
         rows = self.model(letters.to(device), lengths.to(device)).cpu()  # (N, S, V)
         frames = self.model.config.frames
-        return [row[: frames * length] for row, length in zip(rows, lengths.tolist(), strict=True)]
-
-
-def _by_length(read: list[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
-    ordered = sorted(read, key=lambda one: len(one[1]))
-    for begin in range(0, len(ordered), _BATCH):
-        yield ordered[begin : begin + _BATCH]
+        return [row[: frames * length].numpy() for row, length in zip(rows, lengths.tolist(), strict=True)]
 
 
 def save_g2p(folder: Path, model: G2pModel, letters: str, phones: Tokenizer, trained: dict[str, Any]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asr.decode.settings import find_files, read_tuned, settle
 from asr.decode.system import Search, System, greedy_system
 from asr.errors import UsageError
-from asr.model.folder import EXPORTED, WEIGHTS
+from asr.model.folder import EXPORTED, G2P, WEIGHTS
 from asr.runtime import available_threads
 
 if TYPE_CHECKING:
+    from asr.decode.settings import SearchSettings
+    from asr.phones.dictionary import Phones
     from asr.transcribe.backend import Backend
     from asr.transcribe.transcriber import Transcriber
 
@@ -117,4 +119,14 @@ def _system(folder: Path, backend: Backend, given: dict[str, Any], threads: int)
         settings = settle(tunings, given)
     else:
         return greedy_system(backend)
-    return Search(backend, settings, threads or available_threads()).system()
+    return Search(backend, settings, threads or available_threads(), spell=_speller(folder, settings)).system()
+
+
+def _speller(folder: Path, settings: SearchSettings) -> Callable[[str], list[Phones]] | None:
+    """What pronounces hotwords, if there are any and the folder has a grapheme-to-phoneme model."""
+    if not settings.hotwords or not (folder / G2P).is_dir():
+        return None
+    from asr.phones.onnx_g2p import OnnxG2p
+
+    g2p = OnnxG2p(folder / G2P)
+    return lambda word: [one.phones for one in g2p.pronounce([word], nbest=2)[0]]

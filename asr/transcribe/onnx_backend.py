@@ -12,6 +12,7 @@ import onnxruntime
 
 from asr.errors import AsrError, UsageError
 from asr.model.folder import EXPORTED, STREAM, open_folder
+from asr.onnx_network import open_network
 from asr.runtime import available_threads
 from asr.transcribe.streamed import Streamed
 
@@ -47,7 +48,7 @@ class OnnxBackend:
         path = found.weights
         self._threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self._threads)
-        self._session = _session(path, ["waveforms", "lengths", "log_probs", "frames"])
+        self._session = open_network(path, ["waveforms", "lengths", "log_probs", "frames"])
         columns = self._session.get_outputs()[0].shape[-1]
         if columns != len(self.tokenizer):
             raise AsrError(
@@ -74,7 +75,7 @@ class OnnxBackend:
     def _stream(self) -> onnxruntime.InferenceSession:
         if not (self._folder / STREAM).is_file():
             raise UsageError(f"{self._folder}: was exported without {STREAM}, which streams need; export it again")
-        return _session(self._folder / STREAM, ["view", "chunk", "states", "log_probs", "states_after"])
+        return open_network(self._folder / STREAM, ["view", "chunk", "states", "log_probs", "states_after"])
 
     def _together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probs of one batch, on one thread."""
@@ -111,21 +112,3 @@ def _shares(lengths: Sequence[int], threads: int) -> list[list[int]]:
         else:
             shares[-1].append(index)
     return shares
-
-
-def _session(path: Path, needed: list[str]) -> onnxruntime.InferenceSession:
-    """Of a graph with inputs and outputs of these names."""
-    options = onnxruntime.SessionOptions()
-    # Threads that share out one operator round otherwise where their shares meet, and wait for each other at every step
-    # of an LSTM. Here each has a batch of its own.
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong becomes a sentence
-    try:
-        session = onnxruntime.InferenceSession(path.as_posix(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no class of their own in common
-        reason = str(error).partition(" : ")[2] or str(error)
-        raise AsrError(f"{path}: could not be loaded by ONNX Runtime {onnxruntime.__version__} ({reason})") from error
-    names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
-    if names != needed:
-        raise AsrError(f"{path}: not a model that asr export wrote; it takes and gives {', '.join(names)}")
-    return session

@@ -18,12 +18,14 @@ shared 11 $english/train.jsonl asr data combine $train {data/an4,$digits}/train.
 shared 12 $english/dev.jsonl asr data combine {$data,data/an4,$digits}/dev.jsonl --out $english/dev.jsonl
 shared 13 $lm asr lm train --order 3 --vocabulary 40000 --size 5 --text "$text" --text data/an4/train.jsonl --out $lm
 shared 14 exp/g2p/model/SHA256SUMS asr g2p train --threads 1 --dictionary "$dictionary" --out exp/g2p
-shared 15 $lexicon asr lexicon --dictionary "$dictionary" --g2p exp/g2p/model --lm $lm --out $lexicon
-stage 16 $english/doctor/doctor.json asr doctor $english/{train,dev}.jsonl --config recipes/english/conf/blstm.yaml \
+small=exp/english/g2p  # comes along, for hotwords
+shared 15 $small/model/SHA256SUMS asr g2p train --threads 1 --dictionary "$dictionary" --out $small layers=1 hidden=128
+shared 16 $lexicon asr lexicon --dictionary "$dictionary" --g2p exp/g2p/model --lm $lm --out $lexicon
+stage 17 $english/doctor/doctor.json asr doctor $english/{train,dev}.jsonl --config recipes/english/conf/blstm.yaml \
     --out $english/doctor "${overrides[@]:1}"  # the seed changes nothing
-stage 17 "$exp/model/SHA256SUMS" asr train --threads 1 --config recipes/english/conf/blstm.yaml \
+stage 18 "$exp/model/SHA256SUMS" asr train --threads 1 --config recipes/english/conf/blstm.yaml \
     --train $english/train.jsonl --dev $english/dev.jsonl --out "$exp" "${overrides[@]}"
 with=(--lm $lm --lexicon $lexicon)
-stage 18 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
-stage 19 "$exp/packaged/SHA256SUMS" asr export --int8 --model "$exp/model" --out "$exp/packaged"
+stage 19 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
+stage 20 "$exp/packaged/SHA256SUMS" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status

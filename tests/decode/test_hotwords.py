@@ -12,7 +12,8 @@ from asr.decode.fusion import Automaton
 from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
 from asr.decode.lexicon import Lexicon
 from asr.errors import UsageError
-from tests.decode.models import tokenizer
+from asr.lm.ngram import UNKNOWN
+from tests.decode.models import random_lm, tokenizer
 
 CHARACTERS = {"a": 0, "b": 1, "c": 2}
 TOKENS = tokenizer("char", ["<space>", "a", "b", "c"])
@@ -49,7 +50,7 @@ def test_complete_phrases_are_counted_over_characters_and_over_words(
     text: list[str], hotwords: dict[str, float]
 ) -> None:
     given_ = list(hotwords.items())
-    parsed = parse_hotwords(given_)
+    parsed = parse_hotwords(given_, lambda word: True)
     automaton = character_automaton(parsed, CHARACTERS)
     symbols = [0 if one == " " else int(automaton.symbols[CHARACTERS[one]]) for word in text for one in word + " "]
     total, _, _ = run(automaton, start_state(parsed, by_word=False), symbols)
@@ -63,7 +64,7 @@ def test_complete_phrases_are_counted_over_characters_and_over_words(
 
 
 def test_the_boost_accrues_by_the_character_and_is_taken_back_where_the_phrase_breaks_off() -> None:
-    parsed = parse_hotwords([("ab ca", 5.0)])
+    parsed = parse_hotwords([("ab ca", 5.0)], lambda word: True)
     automaton = character_automaton(parsed, CHARACTERS)
     state = start_state(parsed, by_word=False)
     lent = []
@@ -111,3 +112,29 @@ def test_a_hotword_outside_the_lexicon_or_the_word_tokens_is_refused() -> None:
         BeamDecoder(TOKENS, 0, BeamOptions(), lexicon=Lexicon([("a", ["a"])]), hotwords=[("a b", 1.0)])
     with pytest.raises(UsageError, match="'three' is not among the model's words"):
         BeamDecoder(tokenizer("word", ["one", "two"]), 0, BeamOptions(), hotwords=[("one three", 1.0)])
+
+
+def test_a_hotword_is_taken_in_the_case_that_can_be_written() -> None:
+    upper = Lexicon([("NEW", ["a"]), ("York", ["b"])])
+    BeamDecoder(TOKENS, 0, BeamOptions(), lexicon=upper, hotwords=[("new York", 1.0)])
+    with pytest.raises(UsageError, match="'york' is not among"):
+        BeamDecoder(TOKENS, 0, BeamOptions(), lexicon=upper, hotwords=[("york", 1.0)])
+    BeamDecoder(TOKENS, 0, BeamOptions(), hotwords=[("AB", 1.0)])
+    with pytest.raises(UsageError, match="hotword 'AB' is given twice"):
+        BeamDecoder(TOKENS, 0, BeamOptions(), hotwords=[("ab", 1.0), ("AB", 1.0)])
+
+
+def test_a_word_that_is_listened_for_weighs_as_much_as_the_rarest_known_one() -> None:
+    lm = random_lm("word", ["a", "b", "ab"], 2, 11)
+    lexicon = Lexicon([("a", ["a"]), ("b", ["b"]), ("ba", ["b", "a"])]).with_named(
+        {"ab": [["a", "b"]], "bb": [["b", "b"]]}
+    )
+    ids = BeamDecoder(TOKENS, 0, BeamOptions(), lm, lexicon).fusion.trie.lm
+    rarest = min(("a", "b", "ab"), key=lambda word: lm.tables.log_probs[1 + lm.ids[word]])
+    assert dict(zip(lexicon.words, ids.tolist(), strict=True)) == {
+        "a": lm.ids["a"],
+        "b": lm.ids["b"],
+        "ba": UNKNOWN,  # of the lexicon, but nobody asked for it
+        "ab": lm.ids["ab"],
+        "bb": lm.ids[rarest],
+    }

@@ -15,6 +15,7 @@ import torch
 from asr import load_model
 from asr.config import read_config
 from asr.corpora.fsdd import DIGITS, SPEAKERS
+from asr.errors import UsageError
 from asr.manifest import read_manifest
 from asr.train.setup import train_model
 from tests.corpora import ROOT
@@ -205,7 +206,7 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
 
     done = english()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert begun(done.stdout) == list(range(1, 20))
+    assert begun(done.stdout) == list(range(1, 21))
     data, exp = tree / "data" / "english", tree / "exp" / "english" / "seed1"
     train = read_manifest(data / "train.jsonl")
     assert {one.speaker for one in train} == {"19", "26", "27", "fash", *SPEAKERS}
@@ -217,5 +218,8 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
     assert transcriber.system.name == "beam+lexicon+3gram"
     known = {line.split()[0] for line in (tree / "exp" / "english" / "lexicon.txt").read_text().splitlines()}
     assert {"DO", "SOL"} <= known
+    load_model(exp / "packaged", threads=1, hotwords=["do re", "solmire"])
+    with pytest.raises(UsageError, match="'öl' is not among the lexicon's words"):
+        load_model(exp / "packaged", threads=1, hotwords=["öl"])
     assert set(transcriber.transcribe(train[0].audio).text.split()) <= known
-    assert done_before(english().stdout) == list(range(1, 20))
+    assert done_before(english().stdout) == list(range(1, 21))
