@@ -6,13 +6,15 @@ Each recording is transcribed as transcribe-audio does it: speech found in it, t
 once more by telephone (8 kHz, 300 to 3,400 Hz, μ-law), in noise (between white and brown, 10 dB below the speech),
 from some steps away in a room (`asr.augment.room`, walls that take 20 to 50 % of the energy), and, if the model can,
 while it is spoken, with a latency of 1.0 s. What is drawn is drawn by the utterance's id, and the same in every run.
-Texts are compared by their words alone (`basic`), with 95 % intervals over utterances.
+Texts are compared by their words alone (`basic`), with 95 % intervals over utterances. What cannot be transcribed
+counts as deletions, and makes the exit status 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,7 +27,7 @@ from asr.audio import read_utterance
 from asr.augment.waveform import Augmenter
 from asr.cli.main import run
 from asr.config import AugmentConfig
-from asr.errors import UsageError
+from asr.errors import AsrError, UsageError
 from asr.files import sha256, write_text
 from asr.manifest import Utterance, read_manifest
 from asr.runtime import commit
@@ -47,12 +49,13 @@ Heard = Callable[[np.ndarray], str]  # samples (L,) at the model's rate → text
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: set, condition, words, errors, WER and its interval [%]."""
+    """A line of the table: set, condition, words, errors, utterances that failed, WER and its interval [%]."""
 
     set: str
     condition: str
     words: int
     errors: int
+    failed: int
     wer: float
     low: float
     high: float
@@ -61,19 +64,25 @@ class Line:
 def measure(
     name: str, utterances: Sequence[Utterance], condition: str, rate: int, augment: AugmentConfig | None, hear: Heard
 ) -> Line:
-    """Transcribes a set under a condition and scores it."""
+    """Transcribes a set under a condition and scores it; what fails is named, and counts as deletions."""
     augmenter = None if augment is None else Augmenter(augment, rate, seed=1)
     hypotheses = {}
     for one in utterances:
-        samples = read_utterance(one, rate)
-        if augmenter is not None:
-            samples = augmenter(samples, 1, one.id, 0).samples
-        hypotheses[one.id] = Hypothesis(hear(samples))
+        try:
+            samples = read_utterance(one, rate)
+            if augmenter is not None:
+                samples = augmenter(samples, 1, one.id, 0).samples
+            hypotheses[one.id] = Hypothesis(hear(samples))
+        except AsrError as error:
+            print(f"not transcribed, {condition}: {one.id}: {error}", file=sys.stderr)
+            hypotheses[one.id] = Hypothesis("", str(error))
     result = score([Reference(one.id, one.text) for one in utterances], hypotheses, Settings("basic"))
     rate_, low, high = percent(result.words.rate), percent(result.interval.low), upper_percent(result.interval.high)
     if rate_ is None or low is None or high is None:
         raise UsageError(f"{name}: there is no WER with an interval: {result.interval.basis or 'no words'}")
-    return Line(name, condition, result.words.reference_length, result.words.errors, rate_, low, high)
+    return Line(
+        name, condition, result.words.reference_length, result.words.errors, len(result.failed), rate_, low, high
+    )
 
 
 def stream(transcriber: Transcriber) -> Heard:
@@ -138,6 +147,8 @@ def main() -> None:
             "lines": [vars(line) for line in lines],
         }
         write_text(arguments.json, json.dumps(receipt, ensure_ascii=False, indent=2) + "\n")
+    if any(line.failed for line in lines):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@
 
 MODEL was trained or exported; its search is the one that was tuned last, without any the best token of each frame. Each
 utterance is heard chunk by chunk as `asr.transcribe.stream.Stream` hears, and decoded as a whole. With 95 % intervals
-over utterances; on one thread, in CPU time. The last line is the pass over whole utterances.
+over utterances; on one thread, in CPU time. The last line is the pass over whole utterances. What cannot be heard
+counts as deletions, and makes the exit status 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +23,14 @@ import torch
 from asr import load_model
 from asr.audio import read_utterance
 from asr.cli.main import run
-from asr.errors import UsageError
+from asr.errors import AsrError, UsageError
 from asr.files import write_text
 from asr.manifest import Utterance, read_manifest
 from asr.score.hypotheses import Hypothesis
 from asr.score.references import Reference
 from asr.score.report import percent, upper_percent
 from asr.score.result import Settings, score
+from asr.transcribe.backend import Backend
 from asr.transcribe.transcriber import Transcriber
 
 LATENCIES = "0.4,0.6,1.0,1.5,2.0"
@@ -45,25 +48,39 @@ class Point(NamedTuple):
     speed: float
 
 
-def measure(transcriber: Transcriber, utterances: Sequence[Utterance], latency: float | None) -> Point:
-    """Hears, decodes and scores with one latency."""
-    backend, rows, took = transcriber.backend, [], 0.0
+def hear(backend: Backend, samples: np.ndarray, latency: float | None) -> np.ndarray:
+    """The log-probs of a recording with a latency, shape (S, V)."""
+    if latency is None:
+        return backend.log_probs([samples])[0]
+    streamed = backend.streamed(latency)
+    return np.concatenate(streamed.accept(samples) + streamed.finish())
+
+
+def measure(
+    transcriber: Transcriber, utterances: Sequence[Utterance], latency: float | None
+) -> tuple[Point, list[str]]:
+    """Hears, decodes and scores with one latency; also says what could not be heard."""
+    backend, rows, took, failed = transcriber.backend, {}, 0.0, {}
     for one in utterances:
-        samples = read_utterance(one, backend.rate)
+        try:
+            samples = read_utterance(one, backend.rate)
+        except AsrError as error:
+            failed[one.id] = str(error)
+            continue
+        if not backend.output_length(len(samples)):
+            failed[one.id] = f"{one.id}: too short for one frame"
+            continue
         begin = time.process_time()
-        if latency is None:
-            rows += backend.log_probs([samples])
-        else:
-            streamed = backend.streamed(latency)
-            rows.append(np.concatenate(streamed.accept(samples) + streamed.finish()))
+        rows[one.id] = hear(backend, samples, latency)
         took += time.process_time() - begin
-    found = transcriber.system.decode(rows)
-    hypotheses = {one.id: Hypothesis(said.text) for one, said in zip(utterances, found, strict=True)}
+    found = zip(rows, transcriber.system.decode(list(rows.values())), strict=True)
+    hypotheses = {name: Hypothesis(said.text) for name, said in found}
+    hypotheses |= {name: Hypothesis("", reason) for name, reason in failed.items()}
     result = score([Reference(one.id, one.text) for one in utterances], hypotheses, Settings())
     wer, low, high = percent(result.words.rate), percent(result.interval.low), upper_percent(result.interval.high)
     if wer is None or low is None or high is None:
         raise UsageError(f"there is no WER with an interval: {result.interval.basis or 'no words'}")
-    return Point(latency, wer, low, high, sum(one.duration for one in utterances) / took)
+    return Point(latency, wer, low, high, sum(one.duration for one in utterances) / took), list(failed.values())
 
 
 def table(points: Sequence[Point]) -> str:
@@ -133,10 +150,14 @@ def main() -> None:
     print(
         f"{arguments.model}, {transcriber.system.name}, {arguments.manifest}: {len(utterances)} utterances", flush=True
     )
-    points = [measure(transcriber, utterances, latency) for latency in (*latencies, None)]
+    measured = [measure(transcriber, utterances, latency) for latency in (*latencies, None)]
+    points = [point for point, _ in measured]
     print(table(points), end="")
     if arguments.svg:
         write_text(arguments.svg, draw(points))
+    if failed := measured[-1][1]:
+        print("\n".join(f"not heard: {reason}" for reason in failed), file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

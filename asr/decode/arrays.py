@@ -106,14 +106,14 @@ def lexicon_trie(lexicon: Lexicon, symbols: Sequence[str], blank: int, space: in
     ids = np.zeros(len(lexicon), np.int64)
     if lm is not None and lm.unit == "word":
         ids = np.array([lm.ids.get(word, UNKNOWN) if word not in SPECIAL else UNKNOWN for word in lexicon.words])
-        if lexicon.named:
-            rarest = len(SPECIAL) + int(lm.tables.log_probs[1 + len(SPECIAL) : 1 + len(lm.vocabulary)].argmin())
-            ids[[word in lexicon.named and word not in lm.ids for word in lexicon.words]] = rarest
         if (ids == UNKNOWN).all():
             raise AsrError(
                 f"the language model knows none of the lexicon's words ({_compared(lm, lexicon.words, NONE)}); "
                 "write both in the same spelling and case"
             )
+        if lexicon.named:
+            rarest = len(SPECIAL) + int(lm.tables.log_probs[1 + len(SPECIAL) : 1 + len(lm.vocabulary)].argmin())
+            ids[[word in lexicon.named and word not in lm.ids for word in lexicon.words]] = rarest
     return build_trie([spelled[place] for place in order], labels, ids, _unigrams(lm))
 
 

@@ -15,7 +15,14 @@ import numpy as np
 from asr.decode.arrays import SPACE, character_numbers, lexicon_trie, tables_of, token_ids, units_of, vocabulary_trie
 from asr.decode.found import Found, new_found
 from asr.decode.fusion import NONE, Automaton, Fusion, Settings
-from asr.decode.hotwords import character_automaton, parse_hotwords, start_state, word_automaton
+from asr.decode.hotwords import (
+    character_automaton,
+    parse_hotwords,
+    start_state,
+    word_automaton,
+    written_among,
+    written_in,
+)
 from asr.decode.hypothesis import check_log_probs
 from asr.decode.kernel import search
 from asr.decode.lexicon import Lexicon
@@ -163,17 +170,17 @@ class BeamDecoder:
         by_word = lexicon is not None or tokenizer.token_words
         if lexicon is not None:
             labels = {word: label for label, word in enumerate(lexicon.words)}
-            phrases = parse_hotwords(hotwords, labels.__contains__)
+            phrases = parse_hotwords(hotwords, written_among(labels))
             hot = word_automaton(phrases, labels, "the lexicon's words")
             trie = lexicon_trie(lexicon, symbols, blank, self.space, lm)
         else:
             trie = vocabulary_trie(characters, lm if not tokenizer.token_words else None)
             if by_word:
                 tokens = {symbol: token for token, symbol in enumerate(symbols) if token != blank}
-                phrases = parse_hotwords(hotwords, tokens.__contains__)
+                phrases = parse_hotwords(hotwords, written_among(tokens))
                 hot = word_automaton(phrases, tokens, "the model's words")
             else:
-                phrases = parse_hotwords(hotwords, lambda word: characters.keys() >= set(word))
+                phrases = parse_hotwords(hotwords, written_in(characters))
                 hot = character_automaton(phrases, characters)
         each_token = lm is not None and (lm.unit == "token" or (tokenizer.token_words and lexicon is None))
         self._modes = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -22,24 +22,32 @@ _BOUNDARY, _OTHER = 0, 1  # symbols of the automaton: between words, and whateve
 Phrase = tuple[list[str], float]
 
 
-def as_written(word: str, writable: Callable[[str], bool]) -> str:
-    """A word as it is, or in upper or in lower case if only so it can be written."""
-    return next((one for one in (word, word.upper(), word.lower()) if writable(one)), word)
+def written_among(words: Iterable[str]) -> Callable[[str], str]:
+    """How a search that can write these words writes a word: as it is, else in the case that they have it in."""
+    exact = set(words)
+    folded = {word.casefold(): word for word in exact}
+    return lambda word: word if word in exact else folded.get(word.casefold(), word)
 
 
-def parse_hotwords(hotwords: Sequence[tuple[str, float]], writable: Callable[[str], bool]) -> list[Phrase]:
+def written_in(characters: Collection[str]) -> Callable[[str], str]:
+    """How a word is written in these characters: as it is, or in upper or in lower case if only so it can be."""
+    known = set(characters)
+    return lambda word: next((one for one in (word, word.upper(), word.lower()) if known.issuperset(one)), word)
+
+
+def parse_hotwords(hotwords: Sequence[tuple[str, float]], written: Callable[[str], str]) -> list[Phrase]:
     """Splits phrases into words and turns weights [nats per word] into boosts [nats].
 
     Args:
         hotwords: phrases and weights.
-        writable: whether the search can write a word; if it can only in upper or in lower case, that is meant.
+        written: how the search writes a word, see `written_among` and `written_in`.
 
     Raises:
         UsageError: an empty phrase, one that is given twice, or a weight that is no positive number.
     """
     phrases: dict[tuple[str, ...], float] = {}
     for text, weight in hotwords:
-        words = [as_written(word, writable) for word in text.split()]
+        words = [written(word) for word in text.split()]
         if not words:
             raise UsageError(f"hotword {text!r} is empty; give it at least one word")
         if not (math.isfinite(weight) and weight > 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,13 +53,17 @@ class Lexicon:
         self.entries = [(label, spelling, place) for (label, spelling), place in spellings.items()]
 
     def with_named(self, spelled: Mapping[str, Sequence[Sequence[str]]]) -> Lexicon:
-        """The same with further words, each with all its spellings as token symbols.
+        """The same with words that it lacks, each with all its spellings as token symbols.
 
         A language model that has never seen such a word takes it for its rarest one, and not for an unknown one.
         """
-        pairs = [(self.words[label], spelling) for label, spelling, _ in self.entries]
-        pairs += [(word, tuple(one)) for word, spellings in spelled.items() for one in spellings]
-        found = Lexicon(pairs)
+        found = copy.copy(self)
+        more = Lexicon(((word, one) for word, spellings in spelled.items() for one in spellings), "the hotwords")
+        found.words = [*self.words, *more.words]
+        found.entries = [
+            *self.entries,
+            *((len(self) + label, spelling, place) for label, spelling, place in more.entries),
+        ]
         found.named = frozenset(spelled)
         return found
 

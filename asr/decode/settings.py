@@ -14,6 +14,7 @@ from asr.decode.rescore import Rescoring
 from asr.errors import AsrError, UsageError
 from asr.files import sha256, write_text
 from asr.strict import Strict
+from asr.tokens import LEXICON
 from asr.yaml_files import read_yaml, to_yaml
 
 FILE = "decode.yaml"
@@ -102,7 +103,8 @@ def sum_of(path: Path) -> str:
 def find_files(settings: SearchSettings, folder: Path) -> SearchSettings | None:
     """The settings with their files where they are: in the model folder, or where they are named; None: not there.
 
-    A model of phones has a lexicon of its own, which is seldom that of the search, so the sum decides.
+    A model of phones has a lexicon of its own, which is seldom that of the search: of two files the sums decide, and it
+    alone is none.
     """
     found = {}
     for name in ("lm", "lexicon", "rescore"):
@@ -110,9 +112,10 @@ def find_files(settings: SearchSettings, folder: Path) -> SearchSettings | None:
         if named is None:
             continue
         places = [place for place in (folder / Path(named).name, Path(named)) if place.exists()]
-        if name == "lexicon" or len(places) > 1:
+        if len(places) > 1 or folder / LEXICON in places:
             meant = getattr(settings, f"{name}_sha256")
-            places = [place for place in places if meant in (None, sum_of(place))]
+            right = [place for place in places if meant in (None, sum_of(place))]
+            places = right or [place for place in places if place != folder / LEXICON]
         if not places:
             return None
         found[name] = places[0].as_posix()

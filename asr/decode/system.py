@@ -14,7 +14,7 @@ from asr.decode.beam import BeamDecoder, Candidate
 from asr.decode.confidence import Calibration, Evidence, evidence, word_confidences
 from asr.decode.ensemble import JointDecoder, joint_greedy_decoder, mean_frames
 from asr.decode.greedy import greedy_decoder
-from asr.decode.hotwords import as_written
+from asr.decode.hotwords import written_among
 from asr.decode.hypothesis import Decoder, Hypothesis, Row, Word
 from asr.decode.lexicon import Lexicon, from_words, read_lexicon
 from asr.decode.one_pass import CTC_WEIGHT, OnePassDecoder
@@ -99,10 +99,11 @@ def _closed_lexicon(lm: NgramModel, tokenizer: Tokenizer, name: str) -> Lexicon:
 def _with_hotwords(
     lexicon: Lexicon, hotwords: Sequence[str], spell: Callable[[str], Sequence[Sequence[str]]]
 ) -> Lexicon:
-    """The lexicon with those words of hotwords that it lacks and that can be spelled; in capitals if all others are."""
-    known, capitals = set(lexicon.words), all(word == word.upper() for word in lexicon.words)
-    words = [as_written(word, known.__contains__) for phrase in hotwords for word in phrase.split()]
-    spelled = {word.upper() if capitals else word: spell(word) for word in words if word not in known}
+    """The lexicon with those words of hotwords that it lacks and that can be spelled, in the case of all others."""
+    known, written = set(lexicon.words), written_among(lexicon.words)
+    cases = [case for case in (str.upper, str.lower) if all(word == case(word) for word in lexicon.words)]
+    words = {written(word) for phrase in hotwords for word in phrase.split()} - known
+    spelled = {(cases[0](word) if cases else word): spell(word) for word in sorted(words)}
     spelled = {word: spellings for word, spellings in spelled.items() if spellings}
     return lexicon.with_named(spelled) if spelled else lexicon
 

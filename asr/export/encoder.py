@@ -112,7 +112,7 @@ def recurrent(
         limit: of x, if it has one.
         direction: as ONNX names it.
         lengths: int32, (N,); "": all S.
-        states: before the first step, (K, N, H) each, K of them; none: zeros.
+        states: before the first step, (K, N, H) each, as many as `states_of` says; none: zeros. Not of peepholes.
 
     Returns:
         (S, K, N, H), and the states behind the last step, (K, N, H): two of LSTMs, of others one.
@@ -126,9 +126,7 @@ def recurrent(
         return lstm(graph, x, lengths, weights, limit, direction, states)
     matrices = [matrix(graph, weight) for weight in (weight_ih, weight_hh)]
     more: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
-    before: list[Input] = [*states]
-    if peeps:
-        before = [*(before or ["", ""]), peepholes]
+    before: list[Input] = ["", "", peepholes] if peeps else [*states]
     inputs = [x, *matrices, bias, lengths, *before]
     hidden = weight_hh.shape[2]
     return graph.ops(states_of(cell) + 1, kind, *inputs, direction=direction, hidden_size=hidden, **more)

@@ -17,6 +17,7 @@ from asr.files import make_folder, read_text, replacing
 from asr.model.acoustic import Recogniser, load_model
 from asr.model.folder import EXPORTED, G2P, STREAM, WEIGHTS, save_files
 from asr.phones.g2p import load_g2p
+from asr.phones.onnx_g2p import NETWORK
 from asr.transcribe.onnx_backend import OnnxBackend
 
 _TOLERANCE = 1e-3  # of log-probs in float32
@@ -36,10 +37,12 @@ def export(model: Path, out: Path, int8: bool, g2p: Path | None = None) -> tuple
 
     Raises:
         AsrError: it cannot be exported, read or written, or the exported one says something else.
-        UsageError: ``out`` holds a trained model; or the grapheme-to-phoneme model writes what the model lacks.
+        UsageError: ``out`` holds a trained model, or its ``g2p`` something that this did not write; or the
+            grapheme-to-phoneme model writes what the model lacks.
     """
     if (out / WEIGHTS).exists():
         raise UsageError(f"{out}: holds a trained model, and an exported one needs a folder of its own; name another")
+    _check_place(out / G2P)
     recogniser = load_model(model)
     if g2p is not None and (foreign := set(load_g2p(g2p).phones.symbols[1:]) - set(recogniser.tokenizer.symbols)):
         raise UsageError(f"{g2p}: writes phones that {model} lacks, such as {', '.join(sorted(foreign)[:5])}")
@@ -55,11 +58,12 @@ def export(model: Path, out: Path, int8: bool, g2p: Path | None = None) -> tuple
     make_folder(out)
     for other in {*EXPORTED, STREAM} - set(graphs):
         (out / other).unlink(missing_ok=True)
-    cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
-    save_files(out, graphs, recogniser.tokenizer, fields, cards)
-    shutil.rmtree(out / G2P, ignore_errors=True)
+    if (out / G2P).is_dir():
+        shutil.rmtree(out / G2P)
     if g2p is not None:
         export_g2p(g2p, out / G2P, int8)
+    cards = {"MODEL_CARD.md": f"{card}\n{_line(recogniser, name, int8)}"}
+    save_files(out, graphs, recogniser.tokenizer, fields, cards)
     backend = OnnxBackend(out, 1)
     difference = _difference(recogniser, backend)
     if not int8 and not difference <= _TOLERANCE:
@@ -70,6 +74,15 @@ def export(model: Path, out: Path, int8: bool, g2p: Path | None = None) -> tuple
         )
     _bring_search(model, recogniser.sha256, out, backend.sha256)
     return out / name, difference
+
+
+def _check_place(folder: Path) -> None:
+    """Refuses to replace what is no exported grapheme-to-phoneme model: ``exp/g2p`` may be one in training."""
+    own = {NETWORK, "config.yaml", "tokens.txt", "SHA256SUMS"}
+    if folder.is_symlink() or (
+        folder.exists() and not (folder.is_dir() and own.issuperset(path.name for path in folder.iterdir()))
+    ):
+        raise UsageError(f"{folder}: holds something else, and an exported model needs that place; name another --out")
 
 
 def _bring_search(model: Path, model_sha256: str, out: Path, exported_sha256: str) -> None:

@@ -130,6 +130,7 @@ class Opened:
         tokenizer: its tokens.
         trained: how it was trained: ``train_minutes``, ``train_audio_hours``, …
         sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
+        listed: names of the files that it holds sums of.
     """
 
     config: Config
@@ -137,6 +138,7 @@ class Opened:
     tokenizer: Tokenizer
     trained: dict[str, Any]
     sha256: str
+    listed: frozenset[str]
 
 
 def open_folder(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> Opened:
@@ -150,11 +152,11 @@ def open_folder(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> Opened:
     trained = fields.pop("trained", {})
     config = parse_config(fields, str(folder / "config.yaml"))
     sums = folder / "SHA256SUMS"
-    listed = {line.partition("  ")[2] for line in read_text(sums).splitlines()}
+    listed = frozenset(line.partition("  ")[2] for line in read_text(sums).splitlines())
     if config.tokens.kind == "phone" and LEXICON not in listed:
         raise AsrError(f"{sums}: holds no sum of {LEXICON}, which a model of phones needs")
     path = folder / next(name for name in weights if name in listed)
-    return Opened(config, path, load_tokenizer(folder, config.tokens.kind), trained, digest)
+    return Opened(config, path, load_tokenizer(folder, config.tokens.kind), trained, digest, listed)
 
 
 def _misfits(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:

@@ -39,6 +39,7 @@ class OnnxBackend:
             AsrError: a file is missing, altered or does not fit the others; names it.
         """
         found = open_folder(folder, EXPORTED)
+        self._graph = folder.resolve() / STREAM if STREAM in found.listed else None
         self._folder = folder
         self.config, self.tokenizer = found.config, found.tokenizer
         self.trained, self.sha256 = found.trained, found.sha256
@@ -73,9 +74,9 @@ class OnnxBackend:
 
     @cached_property
     def _stream(self) -> onnxruntime.InferenceSession:
-        if not (self._folder / STREAM).is_file():
+        if self._graph is None:
             raise UsageError(f"{self._folder}: was exported without {STREAM}, which streams need; export it again")
-        return open_network(self._folder / STREAM, ["view", "chunk", "states", "log_probs", "states_after"])
+        return open_network(self._graph, ["view", "chunk", "states", "log_probs", "states_after"])
 
     def _together(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probs of one batch, on one thread."""

@@ -27,5 +27,5 @@ stage 18 "$exp/model/SHA256SUMS" asr train --threads 1 --config recipes/english/
     --train $english/train.jsonl --dev $english/dev.jsonl --out "$exp" "${overrides[@]}"
 with=(--lm $lm --lexicon $lexicon)
 stage 19 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
-stage 20 "$exp/packaged/SHA256SUMS" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
+stage 20 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sourced by run.sh and phones.sh: which recordings train, and the language models of books that nobody reads in them.
+# Sourced by run.sh, phones.sh and english/run.sh: which recordings train, and the language models of books that nobody reads in them.
 text=$corpora/public-domain-books.txt which=
 while [ ${#rest[@]} -gt 0 ]; do
     case ${rest[0]} in

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from asr.audio import read_utterance
 from asr.decode.beam import BeamDecoder
-from asr.decode.settings import SearchSettings
+from asr.decode.settings import SearchSettings, find_files
 from asr.decode.system import Search, greedy_system
 from asr.errors import AsrError, UsageError
 from asr.files import sha256, write_text
@@ -210,3 +211,43 @@ def test_frames_that_a_lexicon_cannot_explain_still_end_as_a_hypothesis(recognis
     hypothesis = Search(recogniser, SearchSettings(lexicon=str(lexicon)), 1).decode([row])[0]
     assert hypothesis.score == -np.inf
     assert all(word.confidence == 0 for word in hypothesis.words)
+
+
+@pytest.mark.parametrize("case", [str.upper, str.lower, str.title])
+def test_a_hotword_that_the_lexicon_lacks_is_heard_if_it_can_be_spelled(
+    case: Callable[[str], str],
+    recogniser: Recogniser,
+    rows: list[np.ndarray],
+    utterances: list[Utterance],
+    tmp_path: Path,
+) -> None:
+    names = {word: case(word) for word in ("do", "re", "fa")}
+    path, lm = tmp_path / "lexicon.txt", _save(tmp_path / "lm.safetensors", [" ".join(names.values())] * 3)
+    write_text(path, "".join(f"{name} {token}\n" for token, name in names.items()))
+    asked: list[str] = []
+
+    def spell(word: str) -> list[list[str]]:
+        asked.append(word)
+        return [["mi"]] if word.lower() == "mi" else []
+
+    settings = SearchSettings(lm=lm.as_posix(), lexicon=path.as_posix(), hotwords=["Mi FA", "dO"], lm_weight=0.1)
+    search = Search(recogniser, settings, 1, spell=spell)
+    assert asked == ["Mi"]
+    written = "Mi" if case is str.title else case("mi")
+    said = [" ".join(written if word == "mi" else names[word] for word in one.text.split()) for one in utterances]
+    assert any(written in text.split() for text in said)
+    assert [one.text for one in search.decode(rows)] == said
+    with pytest.raises(UsageError, match=r"hotword '(mi|MI) sol': 'sol' is not among the lexicon's words"):
+        Search(recogniser, settings.changed(hotwords=["mi sol"]), 1, spell=spell)
+
+
+def test_an_altered_lexicon_is_an_error_and_not_passed_over(lexicon: Path, tmp_path: Path) -> None:
+    settings = SearchSettings(lexicon=lexicon.as_posix(), lexicon_sha256=sha256(lexicon))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    assert find_files(settings, folder) == settings
+    write_text(lexicon, "DO do\n")
+    assert find_files(settings, folder) == settings  # whoever loads it says that it is another
+    shutil.copy(lexicon, folder / "lexicon.txt")
+    lexicon.unlink()
+    assert find_files(settings, folder) is None  # the model's own

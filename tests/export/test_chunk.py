@@ -117,11 +117,19 @@ def test_exporting_again_leaves_nothing_of_before(exported: Path, tmp_path: Path
         OnnxBackend(tmp_path, 1).streamed(1.0)
 
 
+def test_it_is_found_wherever_the_program_goes(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported.parent)
+    backend = OnnxBackend(Path(exported.name), 1)
+    monkeypatch.chdir(tmp_path)
+    assert len(_read(backend.streamed(0.3), _noise(3000))) == backend.output_length(3000)
+
+
 def test_a_folder_without_it_says_what_to_do(exported: Path, tmp_path: Path) -> None:
     for path in exported.iterdir():
         if path.name != "stream.onnx":
             (tmp_path / path.name).write_bytes(path.read_bytes())
     sums = tmp_path / "SHA256SUMS"
+    (tmp_path / "stream.onnx").write_bytes(b"of another day")
     sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "stream.onnx" not in line))
     with pytest.raises(UsageError, match=r"was exported without stream.onnx, which streams need; export it again"):
         OnnxBackend(tmp_path, 1).streamed(1.0)

@@ -54,11 +54,39 @@ def test_it_says_what_the_trained_one_says(g2p: Path, int8: bool, tmp_path: Path
         OnnxG2p(tmp_path)
 
 
-def test_it_must_write_what_the_recogniser_knows(g2p: Path, tmp_path: Path) -> None:
-    symbols = ["<blank>", *PHONES[:-1]]
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """An untrained recogniser of the same phones."""
+    symbols = ["<blank>", *PHONES]
     model = AcousticModel(tiny_config(), len(symbols)).eval()
     model.features.set_global(torch.zeros(12), torch.ones(12))
     save_model(tmp_path / "model", model, Tokenizer("word", symbols), {}, "")
-    with pytest.raises(UsageError, match=r"writes phones that .*model lacks, such as R"):
-        export(tmp_path / "model", tmp_path / "out", True, g2p)
+    return tmp_path / "model"
+
+
+def test_it_must_write_what_the_recogniser_knows(g2p: Path, model: Path, tmp_path: Path) -> None:
+    phones = phone_tokens([*PHONES, "ZH"])
+    save_g2p(tmp_path / "g2p", G2pModel(G2pConfig(hidden=4), 3, len(phones)), "ABC", phones, {})
+    with pytest.raises(UsageError, match=r"writes phones that .*model lacks, such as ZH"):
+        export(model, tmp_path / "out", True, tmp_path / "g2p")
     assert not (tmp_path / "out").exists()
+
+
+def test_it_comes_along_and_goes_again(g2p: Path, model: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "out", True, g2p)
+    assert OnnxG2p(tmp_path / "out" / "g2p").letters.startswith("ABC")
+    export(model, tmp_path / "out", True)
+    assert not (tmp_path / "out" / "g2p").exists()
+
+
+def test_a_model_in_training_is_not_replaced(g2p: Path, model: Path, tmp_path: Path) -> None:
+    """As in ``--out exp``, where ``exp/g2p`` is one."""
+    (tmp_path / "exp" / "g2p" / "model").mkdir(parents=True)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "g2p").symlink_to(g2p)
+    for out in ("exp", "linked"):
+        with pytest.raises(UsageError, match=r"g2p: holds something else, and an exported model needs that place"):
+            export(model, tmp_path / out, True, g2p)
+        assert [path.name for path in (tmp_path / out).iterdir()] == ["g2p"]
+    assert (tmp_path / "exp" / "g2p" / "model").is_dir()
+    assert load_g2p(g2p).letters
