@@ -58,7 +58,7 @@ app.command("export")(export)
 def run(application: Callable[[], object]) -> None:
     """Runs a command line: an AsrError becomes a sentence and its exit status, Ctrl-C becomes 130, no traceback."""
     wait_briefly()
-    # By default cycles are looked for among every 700 new objects; a lexicon is a million, and there is none among them.
+    # By default cycles are looked for after every 700 new objects; a lexicon is a million of them, and holds none.
     gc.set_threshold(200_000)
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end the command
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
