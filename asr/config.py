@@ -95,7 +95,7 @@ class AugmentConfig(Strict):
     """What is done to the training audio; each copy of an utterance is one item of an epoch.
 
     A probability is the share of items that get what follows it. Sound goes through the kinds in this order: speed,
-    reverberation, coloured noise, noise, gain, codec, SpecAugment.
+    reverberation, coloured noise, noise, gain, codec, vocal tract, SpecAugment.
     """
 
     speeds: list[float] = Field([1.0], min_length=1, description="one copy of every utterance for each")
@@ -103,6 +103,7 @@ class AugmentConfig(Strict):
     frequency_width: int = Field(15, ge=1, description="most mel bands of one mask")
     time_masks: float = Field(0.0, ge=0, description="SpecAugment: stretches silenced, for each second of audio")
     time_width: int = Field(10, ge=1, description="most frames of one mask")
+    vocal_tract: Range = Field([1.0, 1.0], description="what frequencies are multiplied by: other throats")
     reverberation_probability: float = Field(0.0, ge=0, le=1, description="simulated rooms")
     room_size: Range = Field([3.0, 10.0], description="length and width, each [m]")
     room_height: Range = Field([2.4, 4.0], description="[m]")
@@ -139,6 +140,7 @@ class AugmentConfig(Strict):
 
 
 _LIMITS = {
+    "vocal_tract": (0.5, 2),
     "room_size": (1, 50),
     "room_height": (1, 50),
     "absorption": (0.05, 0.99),
@@ -228,6 +230,8 @@ class Config(Strict):
                 f"train.intermediate shares the last layer's head, which takes {width} numbers a frame: "
                 f"encoder.projection must be 0, it is {encoder.projection}"
             )
+        if self.augment.vocal_tract != [1, 1] and self.features.kind != "fbank":
+            raise ValueError("augment.vocal_tract moves mel bands, and features.kind=mfcc has none: leave it at [1, 1]")
         if self.train.chunk_share:
             frame, low = 0.001 * self.features.frame_shift * encoder.factor, self.train.chunk_latency[0]
             if reason := self.whole_only:

@@ -2,6 +2,16 @@
 
 from asr.augment.copies import generator, speed, speed_length
 from asr.augment.masks import spec_augment
+from asr.augment.warp import draw_factor, warp_bands
 from asr.augment.waveform import Augmented, Augmenter
 
-__all__ = ["Augmented", "Augmenter", "generator", "spec_augment", "speed", "speed_length"]
+__all__ = [
+    "Augmented",
+    "Augmenter",
+    "draw_factor",
+    "generator",
+    "spec_augment",
+    "speed",
+    "speed_length",
+    "warp_bands",
+]

@@ -17,6 +17,7 @@ import torch
 from asr.audio import read_utterance
 from asr.augment.copies import generator, speed
 from asr.augment.masks import spec_augment
+from asr.augment.warp import draw_factor, warp_bands
 from asr.augment.waveform import Augmenter
 from asr.config import Config
 from asr.errors import AsrError
@@ -127,11 +128,15 @@ def _preview(utterance: Utterance, name: str, config: Config, augmenter: Augment
     _write(out / before.wav, samples, rate)
     copies = []
     for number, factor in enumerate(speeds):
-        done = augmenter(speed(samples, factor), epoch, utterance.id, number)
-        mel = _log_mel(done.samples, config)
-        masks = _masks((augmenter.seed, epoch, utterance.id, number), len(mel), config)
+        key = (augmenter.seed, epoch, utterance.id, number)
+        done = augmenter(speed(samples, factor), *key[1:])
+        mel, throat = _log_mel(done.samples, config), draw_factor(generator(*key, "throat"), config.augment)
+        if throat != 1:
+            mel = warp_bands(torch.from_numpy(mel)[None], [throat], config.features)[0].numpy()
+        masks = _masks(key, len(mel), config)
         faster = [f"speed {factor:g}"] if factor != 1 else []
-        drawn = (*faster, *done.drawn, *_hidden(masks))
+        moved = [f"frequencies × {throat:g}, seen and not heard"] if throat != 1 else []
+        drawn = (*faster, *done.drawn, *moved, *_hidden(masks))
         wav = f"{name}-after.wav" if len(speeds) == 1 else f"{name}-after-{factor:g}.wav"
         copies.append(
             Copy(wav, drawn or ("nothing was drawn",), _picture(mel, limits, masks), len(done.samples) / rate)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.augment import Augmenter, generator, spec_augment
+from asr.augment import Augmenter, draw_factor, generator, spec_augment, warp_bands
 from asr.cmvn import speaker_key
 from asr.config import Config
 from asr.errors import AsrError
@@ -144,11 +144,16 @@ class Trainer:
         if self.statistics:
             statistics = torch.stack([self.statistics[speaker_key(one)] for one in utterances]).to(self.device)
         features, frames = self.model.features(waveforms, lengths, statistics)  # (N, T, F)
-        generators = [
-            generator(self.config.seed, self.progress.epoch, one.id, item.copy)
+        augment, front_end = self.config.augment, self.config.features
+        keys = [
+            (self.config.seed, self.progress.epoch, one.id, item.copy)
             for one, item in zip(utterances, batch.items, strict=True)
         ]
-        return spec_augment(features, frames, generators, self.config.augment, self.config.features), frames
+        if augment.vocal_tract != [1, 1]:
+            features = warp_bands(
+                features, [draw_factor(generator(*key, "throat"), augment) for key in keys], front_end
+            )
+        return spec_augment(features, frames, [generator(*key) for key in keys], augment, front_end), frames
 
     def step(self, group: list[Batch], done: float) -> None:
         """One optimiser step over the batches of a group; ``done`` is how many epochs lie behind it.

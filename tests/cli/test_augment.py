@@ -121,6 +121,18 @@ def test_one_recording_and_a_config(
     assert before.shape == after.shape and before.shape[0] == 80
 
 
+def test_a_throat_is_seen_and_told(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tone = tmp_path / "train" / "003.wav"
+    settings = (*TINY, "features.mels=40", "augment.vocal_tract=[1.3, 1.3]")
+    assert _call(tone, *settings, "--out", tmp_path / "out") == 0
+    assert "003: 01-after.wav: frequencies × 1.3, seen and not heard" in capsys.readouterr().out
+    before, after = (picture.sum(axis=2).mean(axis=1)[::-1] for picture in _pictures(tmp_path / "out" / "augment.html"))
+    lower, higher = (np.arange(40) @ rows / rows.sum() for rows in (before, after))  # low bands come first
+    assert higher > lower + 0.5
+    samples, written = (soundfile.read(path)[0] for path in (tone, tmp_path / "out" / "01-after.wav"))
+    np.testing.assert_array_equal(samples, written)
+
+
 def test_no_kind_is_told_too(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _call(tmp_path / "train" / "003.wav", *TINY, "--out", tmp_path / "out") == 0
     assert "01-after.wav: nothing was drawn\n" in capsys.readouterr().out

@@ -331,6 +331,7 @@ HARD = (
     "augment.time_masks=2",
     "augment.reverberation_probability=0.5",
     "augment.coloured_noise_probability=0.5",
+    "augment.vocal_tract=[0.8, 1.25]",
     "augment.gain_probability=0.5",
     "augment.gain_clip=true",
     "augment.codec_probability=0.5",

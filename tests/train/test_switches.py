@@ -57,6 +57,7 @@ SWITCHES = [
     "augment.frequency_masks=2",
     "augment.time_masks=3",
     "augment.reverberation_probability=1",
+    "augment.vocal_tract=[0.8, 1.25]",
     "augment.coloured_noise_probability=1",
     *(f"augment={{codec_probability: 1, codecs: [{codec}]}}" for codec in get_args(Codec)),
     "decoder.weight=0.4",
