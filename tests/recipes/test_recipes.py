@@ -210,6 +210,25 @@ def test_connected_digits_from_the_corpus_to_a_comparison(tree: Path, tmp_path: 
 
 
 @pytest.mark.slow
+def test_digits_over_phones_from_the_corpus_to_words(tree: Path, tmp_path: Path) -> None:
+    corpora = tmp_path / "corpora"
+    corpora.mkdir()
+    for name in ("free-spoken-digit-dataset", "cmudict"):
+        (corpora / name).symlink_to(corpus_folder(name))
+    small = ["encoder.hidden=8", "encoder.layers=1", "train.epochs=1", "augment.speeds=[1.0]"]
+    given = ("fsdd/phones.sh", "--leave-out", "theo", *small)
+    done = run(tree, *given, ASR_CORPORA=corpora)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert begun(done.stdout) == list(range(1, 8))
+    decoded = tree / "exp" / "fsdd-without-theo" / "phones-seed1" / "decode" / "test"
+    result = json.loads((decoded / "result.json").read_text())
+    assert (result["system"], result["words"], result["failed"]) == ("beam+lexicon", 500, 0)
+    known = set((tree / "recipes" / "fsdd" / "digits.txt").read_text().split())
+    assert {word for line in (decoded / "hyp.jsonl").open() for word in json.loads(line)["text"].split()} <= known
+    assert done_before(run(tree, *given, ASR_CORPORA=corpora).stdout) == list(range(1, 8))
+
+
+@pytest.mark.slow
 def test_an4_over_phones_from_the_corpus_to_words(tree: Path, tmp_path: Path) -> None:
     corpora = tmp_path / "corpora"
     corpora.mkdir()
