@@ -60,6 +60,7 @@ regularisers() {
 augmentation() {
     system lstm
     system one-speed augment.speeds='[1.0]' train.epochs=48 train.average=15  # as many steps
+    system other-throats augment.vocal_tract='[0.85,1.18]'
     system no-masks augment.frequency_masks=0 augment.time_masks=0
     system reverberation augment.reverberation_probability=0.5
     system coloured-noise augment.coloured_noise_probability=0.5
