@@ -43,10 +43,16 @@ class FeatureConfig(Strict):
         if self.kind == "mfcc" and self.cepstra > self.mels:
             raise ValueError(f"cepstra ({self.cepstra}) cannot exceed mels ({self.mels})")
         nyquist = self.rate / 2
-        high = self.high_frequency if self.high_frequency > 0 else nyquist + self.high_frequency
+        high = self.band[1]
         if not self.low_frequency < high <= nyquist:
             raise ValueError(f"the bands must lie between 0 and {nyquist:.0f} Hz, not {self.low_frequency} to {high}")
         return self
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The lowest and the highest frequency of the filterbank [Hz]."""
+        high = self.high_frequency if self.high_frequency > 0 else self.rate / 2 + self.high_frequency
+        return self.low_frequency, high
 
     @property
     def frame_samples(self) -> int:

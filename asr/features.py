@@ -153,18 +153,17 @@ class Features(nn.Module):
         self._deltas = [filter_.tolist() for filter_ in delta_filters(config.deltas)]
 
     def _filterbank(self, mels: int) -> Tensor:
-        config = self.config
-        high = config.high_frequency if config.high_frequency > 0 else config.rate / 2 + config.high_frequency
+        config, (low, high) = self.config, self.config.band
 
         def bands(count: int) -> Tensor:
-            return mel_filterbank(count, config.rate, self.fft, config.low_frequency, high)
+            return mel_filterbank(count, config.rate, self.fft, low, high)
 
         empty = int((bands(mels).sum(0) == 0).sum())
         if empty:
             fits = next((count for count in range(mels - 1, 3, -1) if bands(count).sum(0).all()), 0)
             advice = f"at most {fits} mels fit" if fits else "widen the band or lengthen the frame"
             raise UsageError(
-                f"features.mels: of {mels} bands from {config.low_frequency:g} to {high:g} Hz {empty} lie between the "
+                f"features.mels: of {mels} bands from {low:g} to {high:g} Hz {empty} lie between the "
                 f"bins of an FFT of {self.fft} points at {config.rate} Hz; {advice}"
             )
         return bands(mels)

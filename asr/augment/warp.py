@@ -69,7 +69,6 @@ def warp_bands(features: Tensor, factors: Sequence[float], front_end: FeatureCon
     """
     import torch
 
-    high = front_end.high_frequency if front_end.high_frequency > 0 else front_end.rate / 2 + front_end.high_frequency
-    matrices = np.stack([warping(front_end.mels, front_end.low_frequency, high, factor) for factor in factors])
+    matrices = np.stack([warping(front_end.mels, *front_end.band, factor) for factor in factors])
     parts = features.unflatten(2, (-1, front_end.mels))  # (N, T, 1 + differences, mels)
     return (parts @ torch.from_numpy(matrices).to(features.device)[:, None]).flatten(2)

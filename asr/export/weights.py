@@ -104,7 +104,7 @@ def lstm(
         whole_hh,
         biases.reshape(directions, -1),
         lengths,
-        *(graph.op("Concat", own, ends, axis=2) for own, ends in before),
+        *(graph.op("Concat", *parts, axis=2) for parts in before),
         looks,
         scales_ih,
         points,

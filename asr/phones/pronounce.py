@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr.decode.beam import BeamDecoder, BeamOptions
+from asr.decode.hotwords import written_in
 from asr.phones.dictionary import Phones
 from asr.tokens import BLANK, Tokenizer
 
@@ -47,10 +48,8 @@ class Pronouncer(ABC):
 
     def letter_ids(self, word: str) -> list[int] | None:
         """The word's letters: as written, else in upper, else in lower case; None if the model cannot read them."""
-        for spelling in (word, word.upper(), word.lower()):
-            if spelling and all(letter in self._ids for letter in spelling):
-                return [self._ids[letter] for letter in spelling]
-        return None
+        spelling = written_in(self._ids)(word)
+        return [self._ids[letter] for letter in spelling] if spelling and self._ids.keys() >= set(spelling) else None
 
     def foreign(self, word: str) -> list[str]:
         """Characters of a word that the model has never read, each once, sorted."""
