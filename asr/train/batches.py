@@ -50,6 +50,13 @@ def plan_epoch(items: list[Item], batch_seconds: float, seed: int, epoch: int) -
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
+def share(group: list[list[Item]], rank: int, count: int) -> list[list[Item]]:
+    """What one of ``count`` processes takes of each batch of a step: whole ones where there are enough, else a part."""
+    if len(group) >= count:
+        return [items if number % count == rank else [] for number, items in enumerate(group)]
+    return [items[rank::count] for items in group]
+
+
 def plan_by_length(lengths: np.ndarray, largest: int, pool: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Batches of one epoch: every sequence once, those of a batch alike in length, in an order of (seed, epoch).
 

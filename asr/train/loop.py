@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from asr.augment import Augmenter, draw_factor, generator, spec_augment, warp_bands
-from asr.cmvn import speaker_key
-from asr.config import Config
 from asr.errors import AsrError
-from asr.latency import Chunking
-from asr.model.acoustic import AcousticModel
-from asr.runtime import available_threads
-from asr.train.batches import Item, plan_epoch
 from asr.train.checkpoint import (
-    Progress,
     epochs_to_export,
     prune_epochs,
     quality,
@@ -33,12 +19,10 @@ from asr.train.checkpoint import (
     write_history,
 )
 from asr.train.evaluate import Development
-from asr.train.latency import draw_chunking
-from asr.train.load import Batch, batches
-from asr.train.objective import forward, objective
-from asr.train.optimise import learning_rate, make_optimizer, move_average, seed_step
+from asr.train.parallel import Helpers
 from asr.train.reporting import Reporter
-from asr.train.select import Selected, refuse_too_many
+from asr.train.select import refuse_too_many
+from asr.train.trainer import Trainer
 
 _MOST_BROKEN = 10
 _MOST_LOADERS = 8
@@ -71,160 +55,6 @@ def stop_requests() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-class Trainer:
-    """A run in memory: model, optimiser and how far it has come.
-
-    Where ``train.ema`` is set, ``smoothed`` is the moving average of the model's weights, else None.
-
-    Args:
-        config: of the run.
-        model: on its device, with its normalisation statistics set.
-        train: what to train on.
-        statistics: speaker → mean and standard deviation, shape (2, F), for per-speaker normalisation; else empty.
-        bfloat16: compute in bfloat16 where that is safe (loss and log-softmax stay in float32).
-
-    Raises:
-        AsrError: a noise folder that cannot be used, or a codec that libsndfile lacks.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        model: AcousticModel,
-        train: Sequence[Selected],
-        statistics: dict[str, Tensor],
-        bfloat16: bool,
-    ) -> None:
-        self.config = config
-        self.model = model
-        self.train = train
-        self.statistics = statistics
-        self.bfloat16 = bfloat16
-        self.smoothed = copy.deepcopy(model) if config.train.ema else None
-        self.optimizer = make_optimizer(model, config.train.learning_rate, config.train.weight_decay)
-        self.progress = Progress()
-        self.device = next(model.parameters()).device
-        rate = config.features.rate
-        self.augmenter = Augmenter(config.augment, rate, config.seed)
-        self.items = [
-            Item(index, copy, one.samples / rate / speed)
-            for index, one in enumerate(train)
-            for copy, speed in enumerate(config.augment.speeds)
-        ]
-
-    @property
-    def judged(self) -> AcousticModel:
-        """The model that dev judges and that is kept: the moving average of weights, where there is one."""
-        return self.model if self.smoothed is None else self.smoothed
-
-    def groups(self, epoch: int) -> list[list[list[Item]]]:
-        """The epoch's batches, in the groups whose gradients make one step."""
-        config = self.config.train
-        # Slowed copies may round up to a hair above the limit that `select` held them to.
-        plan = plan_epoch(self.items, config.batch_seconds * 1.001, self.config.seed, epoch)
-        return [plan[start : start + config.accumulate] for start in range(0, len(plan), config.accumulate)]
-
-    def losses(self, batch: Batch, chunking: Chunking | None = None) -> tuple[Tensor, Tensor]:
-        """What is trained on, and CTC's loss alone, of each utterance of a batch, shape (N,) each [nats]."""
-        features, frames = self._features(batch)
-        labels = [self.train[item.utterance].labels for item in batch.items]
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            output = forward(self.model, features, frames, self.config.train.intermediate, labels, chunking)
-        return objective(output, labels, self.config)
-
-    def _chunking(self, number: int) -> Chunking | None:
-        """How the epoch's batch of this number goes by chunks, if it does."""
-        return draw_chunking(self.config.train, self.model.frame_seconds, self.config.seed, self.progress.epoch, number)
-
-    @torch.no_grad()
-    def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        waveforms, lengths = batch.padded(self.device)
-        utterances = [self.train[item.utterance].utterance for item in batch.items]
-        statistics = None
-        if self.statistics:
-            statistics = torch.stack([self.statistics[speaker_key(one)] for one in utterances]).to(self.device)
-        features, frames = self.model.features(waveforms, lengths, statistics)  # (N, T, F)
-        augment, front_end = self.config.augment, self.config.features
-        keys = [
-            (self.config.seed, self.progress.epoch, one.id, item.copy)
-            for one, item in zip(utterances, batch.items, strict=True)
-        ]
-        if augment.vocal_tract != [1, 1]:
-            features = warp_bands(
-                features, [draw_factor(generator(*key, "throat"), augment) for key in keys], front_end
-            )
-        return spec_augment(features, frames, [generator(*key) for key in keys], augment, front_end), frames
-
-    def step(self, group: list[Batch], done: float) -> None:
-        """One optimiser step over the batches of a group; ``done`` is how many epochs lie behind it.
-
-        A loss or gradient that is not finite changes no weight: its utterances are named and the step is skipped.
-
-        Raises:
-            AsrError: that happened ten times in a row.
-        """
-        progress = self.progress
-        self.model.train()
-        seed_step(self.config.seed, progress.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, labels, broken = 0.0, 0, []
-        for number, batch in enumerate(group, start=progress.group * self.config.train.accumulate):
-            if not batch.items:
-                continue
-            losses, plain = self.losses(batch, self._chunking(number))
-            finite = torch.isfinite(losses.detach())
-            if not finite.all():
-                broken += [
-                    self._name(item) for item, fine in zip(batch.items, finite.tolist(), strict=True) if not fine
-                ]
-                break
-            losses.sum().backward()
-            loss += plain.detach().sum().item()
-            labels += sum(len(self.train[item.utterance].labels) for item in batch.items)
-        if not broken and labels and not self._apply(labels, done):
-            broken = [self._name(item) for batch in group for item in batch.items]
-        progress.step += 1
-        progress.group += 1
-        if broken:
-            self._skip(broken)
-        elif labels:
-            progress.broken = 0
-            progress.loss += loss
-            progress.labels += labels
-        progress.audio += sum(item.seconds for batch in group for item in batch.items)
-        for batch in group:
-            progress.failed |= batch.failed
-
-    def _name(self, item: Item) -> str:
-        return self.train[item.utterance].utterance.id
-
-    def _apply(self, labels: int, done: float) -> bool:
-        """Takes the step of the mean gradient per label; False, and no step, if the gradient is not finite."""
-        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        for parameter in parameters:
-            parameter.grad.div_(labels)  # type: ignore[union-attr]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip, foreach=True)
-        if not math.isfinite(norm.item()):
-            return False
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = learning_rate(self.config.train, done)
-        self.optimizer.step()
-        if self.smoothed is not None:
-            move_average(self.smoothed, self.model, self.config.train.ema, self.progress.step - self.progress.skipped)
-        return True
-
-    def _skip(self, broken: list[str]) -> None:
-        self.progress.skipped += 1
-        self.progress.broken += 1
-        named = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
-        print(f"step {self.progress.step}: the loss or its gradient is not finite for {named}; skipped", flush=True)
-        if self.progress.broken >= _MOST_BROKEN:
-            raise AsrError(
-                f"{_MOST_BROKEN} steps in a row had a loss or gradient that is not finite (the last: {named}): lower "
-                "train.learning_rate, set train.precision=float32, or look at those recordings"
-            )
-
-
 def run(
     trainer: Trainer, development: Development, folder: Path, fingerprint: dict[str, str], reporter: Reporter
 ) -> None:
@@ -251,13 +81,13 @@ def run(
     for abandoned in checkpoints.glob(".*.part"):  # what a kill cut short
         abandoned.unlink()
     refuse_too_many(progress.failed, len(trainer.train), "training audio")
-    with stop_requests() as asked:
+    with stop_requests() as asked, Helpers(trainer) as helpers:
         while progress.epoch < config.epochs and not stop_early(progress.history, config.patience):
             saved = clock = time.monotonic()
             groups = trainer.groups(progress.epoch)
             reporter.begin(progress.epoch, len(groups), progress.group)
-            for group in _load(trainer, groups[progress.group :]):
-                trainer.step(group, progress.epoch + progress.group / len(groups))
+            for group, heard in zip(groups[progress.group :], helpers.hear(groups[progress.group :]), strict=True):
+                trainer.step(heard, group, progress.epoch + progress.group / len(groups))
                 now = time.monotonic()
                 progress.epoch_seconds += now - clock
                 clock = now
@@ -275,21 +105,6 @@ def run(
             refuse_too_many(progress.failed, len(trainer.train), "training audio")
             if asked:
                 raise Stopped(f"stopped after epoch {progress.epoch}; the same command goes on from there")
-
-
-def _load(trainer: Trainer, groups: list[list[list[Item]]]) -> Iterator[list[Batch]]:
-    config = trainer.config
-    flat = [items for group in groups for items in group]
-    epoch = trainer.progress.epoch
-
-    def augment(samples: np.ndarray, utterance: str, copy: int) -> np.ndarray:
-        return trainer.augmenter(samples, epoch, utterance, copy).samples
-
-    # On a CPU training itself wants the cores; a GPU would wait for a single one that augments.
-    threads = 1 if trainer.device.type == "cpu" else min(_MOST_LOADERS, available_threads())
-    loaded = batches(flat, trainer.train, config.augment.speeds, config.features.rate, augment, threads)
-    for group in groups:
-        yield [next(loaded) for _ in group]
 
 
 def _finish_epoch(trainer: Trainer, development: Development, reporter: Reporter, rest: float) -> None:

@@ -63,7 +63,8 @@ def move_average(average: nn.Module, model: nn.Module, decay: float, updates: in
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seeds dropout for one step from (seed, step), so that a resumed run draws what the unbroken one would have."""
-    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seeds dropout for a step from (seed, step, process): a resumed run draws what the unbroken one would have."""
+    key = (rank,) if rank else ()
+    state = np.random.SeedSequence([seed, step], spawn_key=key).generate_state(1, np.uint64)[0]
     torch.manual_seed(int(state) >> 1)

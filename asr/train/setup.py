@@ -33,10 +33,12 @@ from asr.train.checkpoint import (
 from asr.train.evaluate import Development
 from asr.train.latency import chunkings
 from asr.train.load import load_batch
-from asr.train.loop import Trainer, run
+from asr.train.loop import run
+from asr.train.parallel import processes
 from asr.train.phones import make_phones
 from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many, select
+from asr.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def probe_memory(trainer: Trainer) -> None:
     """
     largest, chunking = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
     config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
+    at_once = processes(trainer) if config.train.accumulate >= processes(trainer) else 1
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
     trainer.model.train()
     try:
@@ -138,7 +141,7 @@ def probe_memory(trainer: Trainer) -> None:
             if batch.items:
                 trainer.losses(batch, chunking)[0].sum().backward()
             padded = len(items) * max(item.seconds for item in items)
-            need = (peak_memory_mb() - before) * full / padded
+            need = (peak_memory_mb() - before) * full / padded * at_once
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
                 raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
     except (RuntimeError, MemoryError) as error:

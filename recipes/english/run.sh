@@ -23,7 +23,7 @@ shared 15 $small/model/SHA256SUMS asr g2p train --threads 1 --dictionary "$dicti
 shared 16 $lexicon asr lexicon --dictionary "$dictionary" --g2p exp/g2p/model --lm $lm --out $lexicon
 stage 17 $english/doctor/doctor.json asr doctor $english/{train,dev}.jsonl --config recipes/english/conf/blstm.yaml \
     --out $english/doctor "${overrides[@]:1}"  # the seed changes nothing
-stage 18 "$exp/model/SHA256SUMS" asr train --threads 1 --config recipes/english/conf/blstm.yaml \
+stage 18 "$exp/model/SHA256SUMS" asr train --threads 2 --config recipes/english/conf/blstm.yaml \
     --train $english/train.jsonl --dev $english/dev.jsonl --out "$exp" "${overrides[@]}"
 with=(--lm $lm --lexicon $lexicon)
 stage 19 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl

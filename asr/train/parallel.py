@@ -1,0 +1,174 @@
+"""A step's gradient by several processes at once.
+
+Two threads make a step of recurrent layers hardly faster than one: a step in time is too small to be divided. Two
+processes that take half of the utterances each do. All weights, the optimiser and whatever is saved are the first
+process's; a helper gets the weights before each step and gives back the gradient of its share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asr.errors import AsrError
+from asr.runtime import keep_freed_memory
+from asr.train.batches import Item
+from asr.train.trainer import Heard, Trainer
+
+_WORTHWHILE = 3600.0  # audio in a run [s]; less of it is heard in about the time that helpers need to start
+
+
+def processes(trainer: Trainer) -> int:
+    """How many share a run's steps: one a thread; one alone on a GPU, or where there is little to hear."""
+    audio = trainer.config.train.epochs * sum(item.seconds for item in trainer.items)
+    return torch.get_num_threads() if trainer.device.type == "cpu" and audio >= _WORTHWHILE else 1
+
+
+class Helpers:
+    """The other processes of a run, if there are any; use as a context manager.
+
+    Args:
+        trainer: of the first process.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.threads = torch.get_num_threads()
+        self.count = processes(trainer)
+        self._running: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
+
+    def __enter__(self) -> Helpers:
+        context = multiprocessing.get_context("spawn")
+        trainer = self.trainer
+        # By plain pickle: torch would hand tensors over in shared memory, of which containers have little.
+        job = pickle.dumps((trainer.config, trainer.model, trainer.train, trainer.statistics, trainer.bfloat16))
+        for rank in range(1, self.count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_help, args=(theirs, rank, self.count), daemon=True)
+            process.start()
+            theirs.close()  # so that the process's end is the end of the pipe
+            self._running.append((process, ours))
+            with self._alive(process):
+                ours.send_bytes(job)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, connection in self._running:
+            connection.close()
+            process.kill()  # it holds nothing that could be lost
+            process.join()
+
+    def hear(self, groups: list[list[list[Item]]]) -> Iterator[Heard]:
+        """Leaves the gradient of one group after the other in the trainer's parameters; weights may change between.
+
+        Args:
+            groups: the rest of the trainer's epoch.
+
+        Raises:
+            AsrError: a helper came to its end.
+        """
+        trainer, progress = self.trainer, self.trainer.progress
+        for process, connection in self._running:
+            with self._alive(process):
+                connection.send((progress.epoch, progress.group, progress.step))
+        for group in trainer.load(groups, 0, self.count):
+            if not self._running:
+                yield trainer.hear(group)
+                continue
+            weights = _bytes(_flat([parameter.detach() for parameter in trainer.model.parameters()]))
+            for process, connection in self._running:
+                with self._alive(process):
+                    connection.send_bytes(weights)
+            torch.set_num_threads(1)
+            try:
+                heard = trainer.hear(group)
+            finally:
+                torch.set_num_threads(self.threads)
+            for process, connection in self._running:
+                with self._alive(process):
+                    heard += _receive(connection, list(trainer.model.parameters()))
+            yield heard
+
+    @contextlib.contextmanager
+    def _alive(self, process: multiprocessing.process.BaseProcess) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            process.join()
+            raise AsrError(
+                f"one of the {self.count} processes that train ended early (exit status {process.exitcode}); if memory "
+                "is short, lower --threads or train.batch_seconds"
+            ) from error
+
+
+def _flat(tensors: list[Tensor]) -> np.ndarray:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors]).numpy()
+
+
+def _bytes(values: np.ndarray) -> memoryview:
+    return values.view(np.uint8).data
+
+
+def _pieces(connection: Connection, tensors: list[nn.Parameter]) -> list[Tensor]:
+    """Float32 values that come through a pipe, in the shapes of ``tensors``."""
+    values = np.empty(sum(tensor.numel() for tensor in tensors), np.float32)
+    if len(values):
+        connection.recv_bytes_into(_bytes(values))
+    pieces = torch.from_numpy(values).split([tensor.numel() for tensor in tensors])
+    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+
+def _receive(connection: Connection, parameters: list[nn.Parameter]) -> Heard:
+    """What a helper heard; its gradients are added to the parameters'."""
+    answer = connection.recv()
+    if isinstance(answer, AsrError):
+        raise answer
+    heard, present = answer
+    given = [parameter for parameter, there in zip(parameters, present, strict=True) if there]
+    for parameter, gradient in zip(given, _pieces(connection, given), strict=True):
+        if parameter.grad is None:
+            parameter.grad = gradient
+        else:
+            parameter.grad += gradient
+    return heard
+
+
+def _help(connection: Connection, rank: int, count: int) -> None:
+    """What runs in a helper: until the pipe ends, which it also does when the first process is killed."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the first process decides
+        signal.signal(number, signal.SIG_IGN)
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, ConnectionError):
+        trainer = Trainer(*pickle.loads(connection.recv_bytes()))
+        while True:
+            try:
+                _epoch(connection, trainer, rank, count)
+            except AsrError as error:
+                connection.send(error)
+
+
+def _epoch(connection: Connection, trainer: Trainer, rank: int, count: int) -> None:
+    progress = trainer.progress
+    progress.epoch, progress.group, progress.step = connection.recv()
+    parameters = list(trainer.model.parameters())
+    for group in trainer.load(trainer.groups(progress.epoch)[progress.group :], rank, count):
+        with torch.no_grad():
+            for parameter, value in zip(parameters, _pieces(connection, parameters), strict=True):
+                parameter.copy_(value)
+        heard = trainer.hear(group, rank)
+        gradients = [parameter.grad for parameter in parameters]
+        given = [gradient for gradient in gradients if gradient is not None]
+        connection.send((heard, [gradient is not None for gradient in gradients]))
+        if given:
+            connection.send_bytes(_bytes(_flat(given)))
+        progress.group += 1
+        progress.step += 1
