@@ -31,8 +31,8 @@ from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel
 from asr.runtime import cpu_name, keep_freed_memory
 from asr.tokens import train_tokenizer
-from asr.train.loop import Trainer, _load
 from asr.train.select import select
+from asr.train.trainer import Trainer
 
 KINDS = ("reverberation", "coloured_noise", "noise", "gain", "codec")
 
@@ -73,11 +73,11 @@ def trained(config: Config, utterances: list[Utterance], steps: int) -> float:
     torch.manual_seed(1)
     model = AcousticModel(config, len(tokenizer))
     trainer = Trainer(config, model, select(utterances, tokenizer, config, model)[0], {}, bfloat16=True)
-    begin, done = 0.0, 0.0
-    for number, group in enumerate(_load(trainer, trainer.groups(0)[: steps + 3])):
+    begin, done, groups = 0.0, 0.0, trainer.groups(0)[: steps + 3]
+    for number, (batches, group) in enumerate(zip(trainer.load(groups), groups, strict=True)):
         if number == 3:
             begin, done = time.perf_counter(), trainer.progress.audio
-        trainer.step(group, 0.1)
+        trainer.step(trainer.hear(batches), group, 0.1)
     return (trainer.progress.audio - done) / (time.perf_counter() - begin)
 
 

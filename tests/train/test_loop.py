@@ -13,16 +13,16 @@ from asr.errors import AsrError
 from asr.latency import Chunking
 from asr.manifest import read_manifest, write_manifest
 from asr.model.acoustic import AcousticModel, load_model
-from asr.tokens import train_tokenizer
 from asr.train import loop
 from asr.train.batches import Item
 from asr.train.latency import chunkings, draw_chunking
 from asr.train.load import Batch, load_batch, plain_batches
-from asr.train.loop import Trainer, stop_early
+from asr.train.loop import stop_early
 from asr.train.optimise import learning_rate
-from asr.train.select import select
 from asr.train.setup import Trained, train_model
-from tests.tones import PITCHES, RATE, tiny_config, write_tones
+from asr.train.trainer import Trainer
+from tests.tones import RATE, tiny_config, write_tones
+from tests.train.trainers import make_trainer
 
 CPU = torch.device("cpu")
 
@@ -32,20 +32,11 @@ def manifests(tmp_path: Path) -> tuple[Path, Path]:
     return write_tones(tmp_path, "train", 16, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
 
 
-def _trainer(manifest: Path, *overrides: str) -> Trainer:
-    config = tiny_config("features.cmvn=utterance", *overrides)
-    tokenizer = train_tokenizer(config.tokens, PITCHES)
-    torch.manual_seed(1)
-    model = AcousticModel(config, len(tokenizer))
-    selected, _ = select(read_manifest(manifest), tokenizer, config, model)
-    return Trainer(config, model, selected, {}, bfloat16=config.train.precision == "bfloat16")
-
-
 def test_a_share_of_the_batches_is_trained_by_chunks_whichever_came_before(
     manifests: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunks = ("features.cmvn=none", "train.chunk_share=0.4", "train.chunk_latency=[0.1, 0.4]", "train.accumulate=2")
-    trainer = _trainer(manifests[0], *chunks, "train.batch_seconds=3")
+    trainer = make_trainer(manifests[0], *chunks, "train.batch_seconds=3")
     used: list[object] = []
     losses = Trainer.losses
 
@@ -56,7 +47,7 @@ def test_a_share_of_the_batches_is_trained_by_chunks_whichever_came_before(
     monkeypatch.setattr(Trainer, "losses", note)
     groups = trainer.groups(0)
     for group in groups:
-        trainer.step(_loaded(trainer, group), done=0.0)
+        _step(trainer, _loaded(trainer, group), 0.0)
     again = [draw_chunking(trainer.config.train, 0.03, 1, 0, number) for number in range(len(used))]
     assert used == again
     many = [draw_chunking(trainer.config.train, 0.03, 1, 3, number) for number in range(1000)]
@@ -69,12 +60,18 @@ def _loaded(trainer: Trainer, group: list[list[Item]]) -> list[Batch]:
     return [load_batch(items, trainer.train, trainer.config.augment.speeds, RATE) for items in group]
 
 
+def _step(trainer: Trainer, group: list[Batch], done: float) -> None:
+    trainer.step(trainer.hear(group), [batch.items for batch in group], done)
+
+
 def _weights(model: AcousticModel) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def test_groups_are_the_whole_epoch_with_every_copy(manifests: tuple[Path, Path]) -> None:
-    trainer = _trainer(manifests[0], "train.accumulate=2", "augment.speeds=[0.9, 1.0, 1.1]", "train.batch_seconds=3")
+    trainer = make_trainer(
+        manifests[0], "train.accumulate=2", "augment.speeds=[0.9, 1.0, 1.1]", "train.batch_seconds=3"
+    )
     groups = trainer.groups(0)
     assert [len(group) for group in groups[:-1]] == [2] * (len(groups) - 1)
     items = [item for group in groups for batch in group for item in batch]
@@ -89,8 +86,8 @@ def test_a_step_over_several_batches_is_a_step_over_all_their_utterances(manifes
     items = [Item(index, 0, 1.0) for index in range(6)]
     weights = []
     for group in ([items], [items[:1], items[1:4], items[4:]]):
-        trainer = _trainer(manifests[0])
-        trainer.step(_loaded(trainer, group), done=1.0)
+        trainer = make_trainer(manifests[0])
+        _step(trainer, _loaded(trainer, group), 1.0)
         weights.append(_weights(trainer.model))
         assert (trainer.progress.step, trainer.progress.group) == (1, 1)
         assert trainer.progress.labels == sum(len(trainer.train[index].labels) for index in range(6))
@@ -99,7 +96,9 @@ def test_a_step_over_several_batches_is_a_step_over_all_their_utterances(manifes
 
 
 def test_augmentation_depends_on_seed_epoch_utterance_and_copy_not_on_the_batch(manifests: tuple[Path, Path]) -> None:
-    trainer = _trainer(manifests[0], "augment.frequency_masks=2", "augment.time_masks=3", "augment.speeds=[1.0, 1.1]")
+    trainer = make_trainer(
+        manifests[0], "augment.frequency_masks=2", "augment.time_masks=3", "augment.speeds=[1.0, 1.1]"
+    )
 
     def masked(items: list[Item], epoch: int) -> list[Tensor]:
         trainer.progress.epoch = epoch
@@ -118,11 +117,11 @@ def test_augmentation_depends_on_seed_epoch_utterance_and_copy_not_on_the_batch(
 
 
 def test_waveforms_are_augmented_as_their_epoch_says_and_dev_is_not(manifests: tuple[Path, Path]) -> None:
-    trainer = _trainer(manifests[0], "augment.gain_probability=1", "augment.speeds=[1.0, 1.1]")
+    trainer = make_trainer(manifests[0], "augment.gain_probability=1", "augment.speeds=[1.0, 1.1]")
     groups = [[[Item(3, 0, 1.0), Item(3, 1, 1.0)]], [[Item(8, 0, 1.0)]]]
     for epoch in (0, 4):
         trainer.progress.epoch = epoch
-        for group, (batch,) in zip(groups, loop._load(trainer, groups), strict=True):
+        for group, (batch,) in zip(groups, trainer.load(groups), strict=True):
             (plain,) = _loaded(trainer, group)
             for item, waveform, untouched in zip(batch.items, batch.waveforms, plain.waveforms, strict=True):
                 name = trainer.train[item.utterance].utterance.id
@@ -155,7 +154,7 @@ def test_a_noise_folder_that_cannot_be_used_is_told_before_the_first_step(
 
 
 def test_the_largest_gradient_norm_is_kept(manifests: tuple[Path, Path]) -> None:
-    trainer = _trainer(manifests[0], "train.clip=0.001")
+    trainer = make_trainer(manifests[0], "train.clip=0.001")
     seen: list[float] = []
     optimise = trainer.optimizer.step
 
@@ -165,7 +164,7 @@ def test_the_largest_gradient_norm_is_kept(manifests: tuple[Path, Path]) -> None
         optimise()
 
     trainer.optimizer.step = note  # type: ignore[method-assign, assignment]
-    trainer.step(_loaded(trainer, trainer.groups(0)[0]), done=0.0)
+    _step(trainer, _loaded(trainer, trainer.groups(0)[0]), 0.0)
     assert seen == [pytest.approx(0.001, rel=1e-3)]
 
 
@@ -177,21 +176,21 @@ def _spoil(trainer: Trainer) -> None:
 def test_a_loss_that_is_not_finite_is_named_and_changes_no_weight(
     manifests: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = _trainer(manifests[0], "train.accumulate=2")
+    trainer = make_trainer(manifests[0], "train.accumulate=2")
     good, bad = _loaded(trainer, [[Item(0, 0, 1.0)], [Item(5, 0, 1.0), Item(6, 0, 1.0)]])
-    trainer.step([good], done=0.5)
+    _step(trainer, [good], 0.5)
     capsys.readouterr()
     before, state = _weights(trainer.model), trainer.optimizer.state_dict()["state"]
     moments = {key: one["exp_avg"].clone() for key, one in state.items()}
     bad.waveforms[1] = bad.waveforms[1] * float("nan")
-    trainer.step([good, bad], done=0.5)  # the first batch's gradient is dropped with the second's
+    _step(trainer, [good, bad], 0.5)  # the first batch's gradient is dropped with the second's
     assert "not finite for train-006; skipped" in capsys.readouterr().out
     assert (trainer.progress.skipped, trainer.progress.broken, trainer.progress.step) == (1, 1, 2)
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, before[name])
     for key, one in trainer.optimizer.state_dict()["state"].items():
         assert torch.equal(one["exp_avg"], moments[key])
-    trainer.step([good], done=0.5)
+    _step(trainer, [good], 0.5)
     assert (trainer.progress.skipped, trainer.progress.broken) == (1, 0)
     assert not torch.equal(trainer.model.head.weight, before["head.weight"])
 
@@ -199,23 +198,23 @@ def test_a_loss_that_is_not_finite_is_named_and_changes_no_weight(
 def test_a_gradient_that_is_not_finite_is_skipped_too(
     manifests: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = _trainer(manifests[0])
+    trainer = make_trainer(manifests[0])
     trainer.model.head.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = _weights(trainer.model)
-    trainer.step(_loaded(trainer, [[Item(0, 0, 1.0), Item(1, 0, 1.0)]]), done=0.5)
+    _step(trainer, _loaded(trainer, [[Item(0, 0, 1.0), Item(1, 0, 1.0)]]), 0.5)
     assert "not finite for train-000, train-001; skipped" in capsys.readouterr().out
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
 def test_ten_in_a_row_stop_the_run_with_advice(manifests: tuple[Path, Path]) -> None:
-    trainer = _trainer(manifests[0])
+    trainer = make_trainer(manifests[0])
     _spoil(trainer)
     group = _loaded(trainer, [[Item(index, 0, 1.0) for index in range(8)]])
     for _ in range(9):
-        trainer.step(group, done=0.5)
+        _step(trainer, group, 0.5)
     with pytest.raises(AsrError, match=r"10 steps in a row .* train-004 and 3 more\): lower train\.learning_rate, set"):
-        trainer.step(group, done=0.5)
+        _step(trainer, group, 0.5)
 
 
 def test_a_run_that_diverges_ends_with_advice(manifests: tuple[Path, Path], tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from asr.train import setup
 from asr.train.batches import Item
 from asr.train.checkpoint import average_epochs
 from asr.train.load import Batch
-from asr.train.loop import Trainer
 from asr.train.select import Selected
 from asr.train.setup import Trained, train_model
+from asr.train.trainer import Trainer
 from tests.marks import forget
 from tests.tones import RATE, learned, tiny_config, write_tones
 
