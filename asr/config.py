@@ -186,7 +186,7 @@ class TrainConfig(Strict):
         0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
     )
     chunk_share: float = Field(
-        0.0, ge=0, le=1, description="of the batches, trained chunk by chunk, as streams are read; see asr.model.chunks"
+        0.0, ge=0, le=1, description="of the steps, trained chunk by chunk, as streams are read; see asr.model.chunks"
     )
     chunk_latency: Range = Field([0.4, 2.0], description="of such a batch, a chunk and its context together [s]")
     checkpoint_minutes: float = Field(10.0, gt=0, description="state is saved so often, and after every epoch")

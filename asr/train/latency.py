@@ -1,4 +1,4 @@
-"""Which batches are trained chunk by chunk, and with which latency: a function of (seed, epoch, batch)."""
+"""Which steps are trained chunk by chunk, and with which latency: a function of (seed, epoch, step)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from asr.latency import Chunking, divide
 _KIND = int.from_bytes(b"latency", "little")  # so that what else is drawn from the same numbers is another
 
 
-def draw_chunking(config: TrainConfig, frame_seconds: float, seed: int, epoch: int, batch: int) -> Chunking | None:
-    """How a batch of an epoch is trained chunk by chunk; None: it is trained from end to end.
+def draw_chunking(config: TrainConfig, frame_seconds: float, seed: int, epoch: int, number: int) -> Chunking | None:
+    """How a step of an epoch is trained chunk by chunk; None: from end to end.
 
-    A share of the batches, ``chunk_share``, has a latency that is uniform in ``chunk_latency``, as wide a range as
+    A share of the steps, ``chunk_share``, has a latency that is uniform in ``chunk_latency``, as wide a range as
     streams may ask for, so that one model serves them all, and whole recordings besides.
     """
-    random = np.random.default_rng(np.random.SeedSequence([seed, epoch, batch], spawn_key=(_KIND,)))
+    random = np.random.default_rng(np.random.SeedSequence([seed, epoch, number], spawn_key=(_KIND,)))
     if random.uniform() >= config.chunk_share:
         return None
     return divide(between(random, config.chunk_latency), frame_seconds)

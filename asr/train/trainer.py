@@ -120,7 +120,7 @@ class Trainer:
         return objective(output, labels, self.config)
 
     def _chunking(self, number: int) -> Chunking | None:
-        """How the epoch's batch of this number goes by chunks, if it does."""
+        """How the batches of the epoch's step of this number go by chunks, if they do."""
         return draw_chunking(self.config.train, self.model.frame_seconds, self.config.seed, self.progress.epoch, number)
 
     @torch.no_grad()
@@ -171,10 +171,11 @@ class Trainer:
         for batch in group:
             heard.seconds += sum(item.seconds for item in batch.items)
             heard.failed |= batch.failed
-        for number, batch in enumerate(group, start=self.progress.group * self.config.train.accumulate):
+        chunking = self._chunking(self.progress.group)  # of all alike, so that processes are done at the same time
+        for batch in group:
             if not batch.items:
                 continue
-            losses, plain = self.losses(batch, self._chunking(number))
+            losses, plain = self.losses(batch, chunking)
             finite = torch.isfinite(losses.detach())
             if not finite.all():
                 heard.broken = [

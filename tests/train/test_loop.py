@@ -32,7 +32,7 @@ def manifests(tmp_path: Path) -> tuple[Path, Path]:
     return write_tones(tmp_path, "train", 16, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
 
 
-def test_a_share_of_the_batches_is_trained_by_chunks_whichever_came_before(
+def test_a_share_of_the_steps_is_trained_by_chunks_whichever_came_before(
     manifests: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunks = ("features.cmvn=none", "train.chunk_share=0.4", "train.chunk_latency=[0.1, 0.4]", "train.accumulate=2")
@@ -48,8 +48,8 @@ def test_a_share_of_the_batches_is_trained_by_chunks_whichever_came_before(
     groups = trainer.groups(0)
     for group in groups:
         _step(trainer, _loaded(trainer, group), 0.0)
-    again = [draw_chunking(trainer.config.train, 0.03, 1, 0, number) for number in range(len(used))]
-    assert used == again
+    drawn = [draw_chunking(trainer.config.train, 0.03, 1, 0, number) for number in range(len(groups))]
+    assert used == [one for one, group in zip(drawn, groups, strict=True) for _ in group]
     many = [draw_chunking(trainer.config.train, 0.03, 1, 3, number) for number in range(1000)]
     assert 0.35 < sum(one is not None for one in many) / 1000 < 0.45
     assert {sum(one) for one in many if one is not None} == set(range(3, 14))
