@@ -14,7 +14,7 @@ def train(
     out: Path = typer.Option(..., "--out", help="Folder for the model and the run's state."),
     config: Path | None = typer.Option(None, "--config", help="YAML; without it the defaults."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
-    threads: int = typer.Option(0, "--threads", min=0, help="Processes on a CPU that share a step; 0: one a core."),
+    threads: int = typer.Option(0, "--threads", min=0, help="CPU threads, in up to four processes; 0: every core."),
 ) -> None:
     """Train a recogniser; a run that was stopped goes on where it stood."""
     from asr.config import read_config

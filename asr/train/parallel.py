@@ -23,13 +23,16 @@ from asr.runtime import keep_freed_memory
 from asr.train.batches import Item
 from asr.train.trainer import Heard, Trainer
 
+HELPER_MB = 500  # of memory that a helper takes for itself, before its share of a batch
 _WORTHWHILE = 3600.0  # audio in a run [s]; less of it is heard in about the time that helpers need to start
+_MOST = 4  # processes: shares and memory should not become too small; further threads are divided among them
 
 
 def processes(trainer: Trainer) -> int:
-    """How many share a run's steps: one a thread; one alone on a GPU, or where there is little to hear."""
+    """How many share a run's steps: one a thread, up to four; one alone on a GPU, or where there is little to hear."""
     audio = trainer.config.train.epochs * sum(item.seconds for item in trainer.items)
-    return torch.get_num_threads() if trainer.device.type == "cpu" and audio >= _WORTHWHILE else 1
+    worthwhile = trainer.device.type == "cpu" and audio >= _WORTHWHILE
+    return min(torch.get_num_threads(), _MOST) if worthwhile else 1
 
 
 class Helpers:
@@ -52,7 +55,8 @@ class Helpers:
         job = pickle.dumps((trainer.config, trainer.model, trainer.train, trainer.statistics, trainer.bfloat16))
         for rank in range(1, self.count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_help, args=(theirs, rank, self.count), daemon=True)
+            arguments = (theirs, rank, self.count, self.threads // self.count)
+            process = context.Process(target=_help, args=arguments, daemon=True)
             process.start()
             theirs.close()  # so that the process's end is the end of the pipe
             self._running.append((process, ours))
@@ -87,7 +91,7 @@ class Helpers:
             for process, connection in self._running:
                 with self._alive(process):
                     connection.send_bytes(weights)
-            torch.set_num_threads(1)
+            torch.set_num_threads(self.threads // self.count)
             try:
                 heard = trainer.hear(group)
             finally:
@@ -141,12 +145,12 @@ def _receive(connection: Connection, parameters: list[nn.Parameter]) -> Heard:
     return heard
 
 
-def _help(connection: Connection, rank: int, count: int) -> None:
+def _help(connection: Connection, rank: int, count: int, threads: int) -> None:
     """What runs in a helper: until the pipe ends, which it also does when the first process is killed."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the first process decides
         signal.signal(number, signal.SIG_IGN)
     keep_freed_memory()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     with contextlib.suppress(EOFError, ConnectionError):
         trainer = Trainer(*pickle.loads(connection.recv_bytes()))
         while True:

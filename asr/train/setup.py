@@ -34,7 +34,7 @@ from asr.train.evaluate import Development
 from asr.train.latency import chunkings
 from asr.train.load import load_batch
 from asr.train.loop import run
-from asr.train.parallel import processes
+from asr.train.parallel import HELPER_MB, processes
 from asr.train.phones import make_phones
 from asr.train.reporting import Reporter
 from asr.train.select import Selected, refuse_too_many, select
@@ -131,8 +131,11 @@ def probe_memory(trainer: Trainer) -> None:
     """
     largest, chunking = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
     config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
-    at_once = processes(trainer) if config.train.accumulate >= processes(trainer) else 1
+    count = processes(trainer)
+    at_once = count if config.train.accumulate >= count else 1
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
+    if count > 1:
+        advice += f", or give --threads 1 (now {count} processes)"
     trainer.model.train()
     try:
         for items in (largest[: max(1, len(largest) // 4)], largest):
@@ -141,7 +144,7 @@ def probe_memory(trainer: Trainer) -> None:
             if batch.items:
                 trainer.losses(batch, chunking)[0].sum().backward()
             padded = len(items) * max(item.seconds for item in items)
-            need = (peak_memory_mb() - before) * full / padded * at_once
+            need = (peak_memory_mb() - before) * full / padded * at_once + HELPER_MB * (count - 1)
             if items is not largest and free is not None and trainer.device.type == "cpu" and need > free:
                 raise AsrError(f"the largest batch needs about {need:,.0f} MB, {free:,.0f} MB are free: {advice}")
     except (RuntimeError, MemoryError) as error:

@@ -54,6 +54,8 @@ def test_little_is_heard_by_one_process(manifests: tuple[Path, Path]) -> None:
         hour = 3600 / sum(item.seconds for item in trainer.items)
         long = make_trainer(manifests[0], f"train.epochs={int(hour) + 1}")
         assert processes(long) == 2
+        torch.set_num_threads(9)
+        assert processes(long) == 4
     finally:
         torch.set_num_threads(1)
     assert processes(long) == 1
