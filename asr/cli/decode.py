@@ -43,7 +43,7 @@ def decode(
     rescore: Path | None = typer.Option(None, "--rescore", help="Folder of an LSTM language model for the n best."),
     hotwords: str | None = typer.Option(None, "--hotwords", metavar='"A B, C"', help="Phrases to listen for."),
     hotword_weight: float | None = typer.Option(None, "--hotword-weight", help="Their boost, nats a word; default: 2."),
-    beam: int | None = typer.Option(None, "--beam", min=1, help="Prefixes kept; tuned, else 16."),
+    beam: int | None = typer.Option(None, "--beam", min=1, help="Prefixes kept; tuned, else 16. With --tune: at most."),
     lm_weight: float | None = typer.Option(None, "--lm-weight", help="Alpha; tuned, else 0.5."),
     word_bonus: float | None = typer.Option(None, "--word-bonus", help="Beta, nats a word; tuned, else 0."),
     ctc_weight: float | None = typer.Option(
@@ -102,7 +102,9 @@ def decode(
         if lm is None and (count > 1 or recogniser.model.decoder is None or ctc_weight == 1):
             raise UsageError("--tune weighs a language model against the sound: say which with --lm")
         with progress("log-probs", AUDIO) as report:
-            failed = tune_to_folder(recognisers, make_settings(given), models, manifest, where, cores, report, print)
+            given.pop("beam", None)
+            settings = make_settings(given)
+            failed = tune_to_folder(recognisers, settings, models, manifest, where, cores, report, print, beam)
         print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
         _tell(failed, "they were left out")
         return
@@ -162,7 +164,7 @@ def _check(given: dict[str, Any], tune: bool) -> None:
             raise UsageError(f"{reason}: say which with --lm")
     if "closed" in given and "lexicon" in given:
         raise UsageError("--closed-vocabulary and --lexicon are two ways to say which words there are: give one")
-    for name in ("beam", "lm_weight", "word_bonus"):
+    for name in ("lm_weight", "word_bonus"):
         if tune and name in given:
             raise UsageError(f"--tune looks for it itself: leave out --{name.replace('_', '-')}")
 

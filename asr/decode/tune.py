@@ -43,6 +43,7 @@ def tune(
     decoder: BeamDecoder | JointDecoder,
     threads: int,
     report: Callable[[Trial], None] = lambda trial: None,
+    widest: int | None = None,
 ) -> Trial:
     """Looks for the settings that make the fewest word errors: a grid, then smaller and smaller steps around its best.
 
@@ -55,7 +56,9 @@ def tune(
         decoder: with the language model; its options hold what is not looked for.
         threads: how many utterances at once.
         report: told of each trial.
+        widest: the widest beam that is tried; None: of all.
     """
+    beams = [beam for beam in BEAMS if widest is None or beam < widest] + ([] if widest is None else [widest])
     tried: dict[tuple[int, float, float], Trial] = {}
 
     def judge(beam: int, weight: float, bonus: float) -> Trial:
@@ -79,12 +82,12 @@ def tune(
 
     for weight in WEIGHTS:
         for bonus in BONUSES:
-            judge(BEAMS[0], weight, bonus)
+            judge(beams[0], weight, bonus)
     for steps in _REFINEMENTS:
-        refine(BEAMS[0], *steps)
-    found = best_at(BEAMS[0]).options
-    beam = narrowest([judge(beam, found.lm_weight, found.word_bonus) for beam in BEAMS]).options.beam
-    if beam != BEAMS[0]:
+        refine(beams[0], *steps)
+    found = best_at(beams[0]).options
+    beam = narrowest([judge(beam, found.lm_weight, found.word_bonus) for beam in beams]).options.beam
+    if beam != beams[0]:
         refine(beam, *_REFINEMENTS[0])
     return best_at(beam)
 

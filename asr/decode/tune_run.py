@@ -19,7 +19,7 @@ from asr.decode.settings import SearchSettings, Tuned, write_tuned, write_tuned_
 from asr.decode.system import Search, greedy_system
 from asr.decode.tune import Trial, tune, tune_rescoring
 from asr.decode.tune_one_pass import CTC_WEIGHTS, LM_WEIGHTS, tune_one_pass
-from asr.errors import AsrError
+from asr.errors import AsrError, UsageError
 from asr.files import sha256
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser
@@ -37,6 +37,7 @@ def tune_to_folder(
     threads: int,
     report: Callable[[int, int | None], None],
     told: Callable[[str], None],
+    widest: int | None = None,
 ) -> dict[str, str]:
     """``asr decode --tune``'s work: finds a search's weights on a development set and stores them with the model.
 
@@ -52,15 +53,19 @@ def tune_to_folder(
         threads: utterances decoded at once.
         report: told how many seconds of audio are done, and of how many.
         told: given a line of each finding.
+        widest: the widest beam that is tried, without an attention decoder.
 
     Returns:
         id → reason of what could not be decoded, and was left out.
 
     Raises:
         AsrError: something cannot be read or written or does not fit, or no utterance of the set can be decoded.
+        UsageError: ``widest`` beside an attention decoder.
     """
     recogniser = recognisers[0]
     search = Search(recogniser, settings, threads, len(recognisers), recogniser.model.decoder)
+    if widest is not None and isinstance(search.decoder, OnePassDecoder):
+        raise UsageError("--tune tries a few narrow beams with an attention decoder: leave out --beam")
     utterances = read_manifest(manifest)
     rows, failed = _hear(recognisers, search, utterances, device, report)
     usable = [one for one in utterances if one.id in rows]
@@ -72,7 +77,7 @@ def tune_to_folder(
     greedy_wer = _greedy_wer(recognisers, heard, references)
     greedy = "" if greedy_wer is None else f"; greedy WER {greedy_wer:.2f} %"
     told(f"{len(usable)} of {len(utterances)} utterances{greedy}")
-    trial = _tune(search, settings, heard, references, lambda one: told(_line(one)))
+    trial = _tune(search, settings, heard, references, lambda one: told(_line(one)), widest)
     share = {} if trial.ctc_weight is None else {"ctc_weight": trial.ctc_weight}
     search.change(search.settings.with_options(trial.options).changed(**share))
     wer = trial.wer
@@ -140,10 +145,11 @@ def _tune(
     heard: Sequence[Row],
     references: Sequence[str],
     report: Callable[[Trial], None],
+    widest: int | None,
 ) -> Trial:
     """Weights and beam; a share of CTC that the settings give is kept."""
     if not isinstance(search.decoder, OnePassDecoder):
-        return tune(heard, references, search.decoder, search.threads, report)
+        return tune(heard, references, search.decoder, search.threads, report, widest)
     shares = CTC_WEIGHTS if settings.ctc_weight is None else (settings.ctc_weight,)
     weights = LM_WEIGHTS if search.lm is not None else (settings.lm_weight,)
     return tune_one_pass(heard, references, search.decoder, shares, weights, report)

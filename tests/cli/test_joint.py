@@ -144,6 +144,7 @@ def test_bad_input_gets_a_sentence(
         (plain, ("--ctc-weight", 0.3), "this model has none: leave it out, or train a model with decoder.weight"),
         (plain, ("--tune",), "--tune weighs a language model against the sound: say which with --lm"),
         (joint, ("--tune", "--ctc-weight", 1), "--tune weighs a language model against the sound: say which with --lm"),
+        (joint, ("--tune", "--beam", 4), "with an attention decoder: leave out --beam"),
         (joint, ("--blank-skip", 0.9), "--blank-skip passes over frames, and a search with an attention decoder goes"),
         (joint, ("--ctc-weight", 1.5), "ctc_weight: Input should be less than or equal to 1, this is '1.5'"),
     ):

@@ -182,7 +182,6 @@ def test_tuning_does_not_mind_what_lies_there(tones: Learned, tuned: Path) -> No
         (("--rescore", "lstm"), "say which with --lm"),
         (("--closed-vocabulary",), "--closed-vocabulary takes the words of an n-gram model: say which with --lm"),
         (("--lm", "x", "--closed-vocabulary", "--lexicon", "y"), "--closed-vocabulary and --lexicon are two ways"),
-        (("--lm", "x", "--tune", "--beam", 8), "leave out --beam"),
         (("--lm", "x", "--tune", "--lm-weight", 1), "leave out --lm-weight"),
         (("--lm", "x", "--tune", "--word-bonus", 1), "leave out --word-bonus"),
         (("--lm-weight", "nan"), "lm_weight: Input should be a finite number, this is 'nan'"),

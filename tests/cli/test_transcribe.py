@@ -119,7 +119,7 @@ def test_json_lines(model: Path, tone_run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["a.wav"], 2, "no model came with this installation: say with --model where one is"),
+        (["a.wav"], 1, "a.wav: there is no such file"),
         (["--model", "nowhere", "a.wav"], 1, "nowhere: there is no such model folder"),
         (["--model", ".", "a.wav"], 1, "not a finished model folder"),
         (["--model", "."], 2, "give recordings (files, folders, - for standard input), or --mic"),

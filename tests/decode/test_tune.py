@@ -88,6 +88,14 @@ def test_tries_the_whole_grid_each_setting_once_and_every_beam(decoder: BeamDeco
     assert all(replace(one.options, beam=kept.beam, lm_weight=0.5, word_bonus=0.0) == kept for one in trials)
 
 
+@pytest.mark.parametrize(("widest", "beams"), [(64, {16, 32, 64}), (100, {16, 32, 64, 100}), (8, {8})])
+def test_no_beam_is_tried_that_is_wider_than_wished(decoder: BeamDecoder, widest: int, beams: set[int]) -> None:
+    trials: list[Trial] = []
+    best = tune(ROWS, REFERENCES, decoder, 1, trials.append, widest)
+    assert {one.options.beam for one in trials} == beams
+    assert best in trials
+
+
 def test_does_not_depend_on_threads_or_chance(decoder: BeamDecoder) -> None:
     runs: list[list[Trial]] = []
     for threads in (1, 1, 3):
