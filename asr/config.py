@@ -188,7 +188,7 @@ class TrainConfig(Strict):
     chunk_share: float = Field(
         0.0, ge=0, le=1, description="of the steps, trained chunk by chunk, as streams are read; see asr.model.chunks"
     )
-    chunk_latency: Range = Field([0.4, 2.0], description="of such a batch, a chunk and its context together [s]")
+    chunk_latency: Range = Field([0.4, 2.0], description="of such a step, a chunk and its context together [s]")
     checkpoint_minutes: float = Field(10.0, gt=0, description="state is saved so often, and after every epoch")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is faster")
 
@@ -201,7 +201,7 @@ class TrainConfig(Strict):
         if not self.intermediate:
             refuse_idle(self, ["intermediate_weight"], "there are no intermediate layers", "give intermediate")
         if not self.chunk_share:
-            refuse_idle(self, ["chunk_latency"], "no batches are trained by chunks", "give chunk_share")
+            refuse_idle(self, ["chunk_latency"], "no steps are trained by chunks", "give chunk_share")
         low, high = self.chunk_latency
         if not 0 < low <= high <= 30:
             raise ValueError(

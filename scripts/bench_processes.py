@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    if max(arguments.processes) > parallel._MOST:
+        parser.error(f"--processes: at most {parallel._MOST} share a step")
     keep_freed_memory()
     config = read_config(arguments.config, ["tokens.kind=char", "features.cmvn=utterance"])
     utterances = read_manifest(arguments.manifest)

@@ -27,6 +27,7 @@ from asr.audio import read_utterance
 from asr.augment.waveform import Augmenter
 from asr.cli.main import run
 from asr.config import AugmentConfig
+from asr.decode.settings import FILE as SEARCH
 from asr.errors import AsrError, UsageError
 from asr.files import sha256, write_text
 from asr.manifest import Utterance, read_manifest
@@ -141,6 +142,7 @@ def main() -> None:
             "model": arguments.model.as_posix(),
             "model_sha256": transcriber.backend.sha256,
             "system": transcriber.system.name,
+            "search_sha256": sha256(arguments.model / SEARCH) if (arguments.model / SEARCH).exists() else None,
             "manifests": {name: {"path": str(path), "sha256": sha256(path)} for name, path in sets.items()},
             "commit": commit(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -22,7 +22,7 @@ from asr.files import replacing, write_text
 from asr.model.folder import save_weights
 from asr.strict import Strict
 
-THREADS = "number of threads"  # the fingerprint's only part that is not about what is learned, only about rounding
+THREADS = "number of threads"  # by which a step is divided: rounding and dropout; of a finished model nobody minds it
 BEST = "best.safetensors"  # the best weights of a run so far, among its checkpoints
 _MOST_KEYS = 3  # of a config that are named
 _DAMAGE = (
@@ -224,7 +224,7 @@ def load_checkpoint(
         raise AsrError(f"{path}: a damaged checkpoint; delete it to begin anew") from error
     if others == [THREADS]:
         raise AsrError(
-            f"{path}: was written by a run with --threads {stored.get(THREADS)}, and sums come out otherwise with "
+            f"{path}: was written by a run with --threads {stored.get(THREADS)}, and steps are divided otherwise with "
             f"{fingerprint[THREADS]}; give that --threads to go on, or delete {path.parent} to begin anew"
         )
     raise AsrError(

@@ -19,7 +19,7 @@ from asr.train.checkpoint import (
     write_history,
 )
 from asr.train.evaluate import Development
-from asr.train.parallel import Helpers
+from asr.train.parallel import HelperLost, Helpers
 from asr.train.reporting import Reporter
 from asr.train.select import refuse_too_many
 from asr.train.trainer import Trainer
@@ -86,17 +86,21 @@ def run(
             saved = clock = time.monotonic()
             groups = trainer.groups(progress.epoch)
             reporter.begin(progress.epoch, len(groups), progress.group)
-            for group, heard in zip(groups[progress.group :], helpers.hear(groups[progress.group :]), strict=True):
-                trainer.step(heard, group, progress.epoch + progress.group / len(groups))
-                now = time.monotonic()
-                progress.epoch_seconds += now - clock
-                clock = now
-                reporter.step(progress)
-                if asked or now - saved > 60 * config.checkpoint_minutes:
-                    save()
-                    saved = time.monotonic()
-                if asked:
-                    raise Stopped(f"stopped in epoch {progress.epoch + 1}; the same command goes on from there")
+            try:
+                for group, heard in zip(groups[progress.group :], helpers.hear(groups[progress.group :]), strict=True):
+                    trainer.step(heard, group, progress.epoch + progress.group / len(groups))
+                    now = time.monotonic()
+                    progress.epoch_seconds += now - clock
+                    clock = now
+                    reporter.step(progress)
+                    if asked or now - saved > 60 * config.checkpoint_minutes:
+                        save()
+                        saved = time.monotonic()
+                    if asked:
+                        raise Stopped(f"stopped in epoch {progress.epoch + 1}; the same command goes on from there")
+            except HelperLost:
+                save()
+                raise
             _finish_epoch(trainer, development, reporter, time.monotonic() - clock)
             save_epoch(checkpoints, progress.epoch, trainer.judged)
             write_history(folder / "history.jsonl", progress.history)

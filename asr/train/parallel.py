@@ -12,6 +12,7 @@ import multiprocessing
 import pickle
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -28,8 +29,15 @@ _WORTHWHILE = 3600.0  # audio in a run [s]; less of it is heard in about the tim
 _MOST = 4  # processes: shares and memory should not become too small; further threads are divided among them
 
 
+class HelperLost(AsrError):
+    """A helper came to its end; what the first process holds is as it was before the step."""
+
+
 def processes(trainer: Trainer) -> int:
     """How many share a run's steps: one a thread, up to four; one alone on a GPU, or where there is little to hear."""
+    current = multiprocessing.current_process()
+    if current.daemon and not getattr(current, "_inheriting", False):  # a worker of somebody's pool may start none
+        return 1
     audio = trainer.config.train.epochs * sum(item.seconds for item in trainer.items)
     worthwhile = trainer.device.type == "cpu" and audio >= _WORTHWHILE
     return min(torch.get_num_threads(), _MOST) if worthwhile else 1
@@ -49,19 +57,19 @@ class Helpers:
         self._running: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
 
     def __enter__(self) -> Helpers:
-        context = multiprocessing.get_context("spawn")
         trainer = self.trainer
         # By plain pickle: torch would hand tensors over in shared memory, of which containers have little.
         job = pickle.dumps((trainer.config, trainer.model, trainer.train, trainer.statistics, trainer.bfloat16))
-        for rank in range(1, self.count):
-            ours, theirs = context.Pipe()
-            arguments = (theirs, rank, self.count, self.threads // self.count)
-            process = context.Process(target=_help, args=arguments, daemon=True)
-            process.start()
-            theirs.close()  # so that the process's end is the end of the pipe
-            self._running.append((process, ours))
-            with self._alive(process):
-                ours.send_bytes(job)
+        try:
+            for rank in range(1, self.count):
+                self._start(rank, job)
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, OSError):
+                raise AsrError(
+                    f"no process could be started to help with training ({error.strerror or error}); give --threads 1"
+                ) from error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,6 +78,26 @@ class Helpers:
             process.kill()  # it holds nothing that could be lost
             process.join()
 
+    def _threads(self, rank: int) -> int:
+        """Those that the count does not divide go to the first ones."""
+        return self.threads // self.count + (rank < self.threads % self.count)
+
+    def _start(self, rank: int, job: bytes) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_help, args=(theirs, rank, self.count, self._threads(rank)), daemon=True)
+        resource_tracker.ensure_running()  # starting it would let the signals through
+        # Ctrl-C reaches the whole group, and the first process decides: helpers have it blocked from the beginning.
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+            theirs.close()  # so that the process's end is the end of the pipe
+        self._running.append((process, ours))
+        with self._alive(process):
+            ours.send_bytes(job)
+
     def hear(self, groups: list[list[list[Item]]]) -> Iterator[Heard]:
         """Leaves the gradient of one group after the other in the trainer's parameters; weights may change between.
 
@@ -77,7 +105,8 @@ class Helpers:
             groups: the rest of the trainer's epoch.
 
         Raises:
-            AsrError: a helper came to its end.
+            HelperLost: a helper came to its end.
+            AsrError: what it says that keeps it from helping.
         """
         trainer, progress = self.trainer, self.trainer.progress
         for process, connection in self._running:
@@ -91,7 +120,7 @@ class Helpers:
             for process, connection in self._running:
                 with self._alive(process):
                     connection.send_bytes(weights)
-            torch.set_num_threads(self.threads // self.count)
+            torch.set_num_threads(self._threads(0))
             try:
                 heard = trainer.hear(group)
             finally:
@@ -107,9 +136,10 @@ class Helpers:
             yield
         except (EOFError, OSError) as error:
             process.join()
-            raise AsrError(
-                f"one of the {self.count} processes that train ended early (exit status {process.exitcode}); if memory "
-                "is short, lower --threads or train.batch_seconds"
+            memory = "; if memory is short, give it more" if process.exitcode == -signal.SIGKILL else ""
+            raise HelperLost(
+                f"one of the {self.count} processes that train ended early (exit status {process.exitcode}): "
+                f"the same command goes on from there{memory}"
             ) from error
 
 
@@ -125,7 +155,10 @@ def _pieces(connection: Connection, tensors: list[nn.Parameter]) -> list[Tensor]
     """Float32 values that come through a pipe, in the shapes of ``tensors``."""
     values = np.empty(sum(tensor.numel() for tensor in tensors), np.float32)
     if len(values):
-        connection.recv_bytes_into(_bytes(values))
+        try:
+            connection.recv_bytes_into(_bytes(values))
+        except OSError as error:  # it ended in the middle of them
+            raise EOFError from error
     pieces = torch.from_numpy(values).split([tensor.numel() for tensor in tensors])
     return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
 
@@ -147,17 +180,16 @@ def _receive(connection: Connection, parameters: list[nn.Parameter]) -> Heard:
 
 def _help(connection: Connection, rank: int, count: int, threads: int) -> None:
     """What runs in a helper: until the pipe ends, which it also does when the first process is killed."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the first process decides
-        signal.signal(number, signal.SIG_IGN)
     keep_freed_memory()
     torch.set_num_threads(threads)
     with contextlib.suppress(EOFError, ConnectionError):
-        trainer = Trainer(*pickle.loads(connection.recv_bytes()))
-        while True:
-            try:
+        job = connection.recv_bytes()
+        try:
+            trainer = Trainer(*pickle.loads(job))
+            while True:
                 _epoch(connection, trainer, rank, count)
-            except AsrError as error:
-                connection.send(error)
+        except AsrError as error:
+            connection.send(error)
 
 
 def _epoch(connection: Connection, trainer: Trainer, rank: int, count: int) -> None:

@@ -132,7 +132,8 @@ def probe_memory(trainer: Trainer) -> None:
     largest, chunking = _largest(trainer)  # its first quarter has as many labels to a transcript as the whole
     config, full = trainer.config, len(largest) * max(item.seconds for item in largest)
     count = processes(trainer)
-    at_once = count if config.train.accumulate >= count else 1
+    # Whole batches, or parts of one beside what this process keeps of the whole that it hears now.
+    at_once = count if config.train.accumulate >= count else 2 - 1 / count
     advice = f"lower train.batch_seconds (now {config.train.batch_seconds:g}) or encoder.hidden"
     if count > 1:
         advice += f", or give --threads 1 (now {count} processes)"

@@ -18,6 +18,15 @@ from tests.cli.decoding import call, decode, search, used
 from tests.tones import Learned
 
 
+def test_no_beam_wider_than_wished_is_stored(tones: Learned, tuned: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tuned, folder)
+    (folder / "model" / FILE).unlink()
+    assert search(tones, folder, tones.dev, "--lm", tuned / "lm.safetensors", "--tune", "--beam", 5) == 0
+    (stored,) = read_yaml(folder / "model" / FILE)["tunings"]
+    assert stored["search"]["beam"] == 5
+
+
 def test_from_transcripts_to_a_verified_comparison(
     tones: Learned, tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,12 +63,17 @@ def test_little_is_heard_by_one_process(manifests: tuple[Path, Path]) -> None:
     assert processes(long) == 1
 
 
-@pytest.mark.parametrize("accumulate", [1, 2, 3])
-def test_two_processes_find_the_gradients_of_one(accumulate: int, manifests: tuple[Path, Path], two: None) -> None:
-    settings = (f"train.accumulate={accumulate}", "train.batch_seconds=3", "augment.time_masks=1")
+@pytest.mark.parametrize(("accumulate", "seconds"), [(1, 3), (2, 3), (3, 3), (1, 1.4)])
+def test_two_processes_find_the_gradients_of_one(
+    accumulate: int, seconds: float, manifests: tuple[Path, Path], two: None
+) -> None:
+    """Also where a batch has a single utterance, so that one of them has nothing to do."""
+    batch = f"train.batch_seconds={seconds}", f"train.max_seconds={seconds}"
+    settings = (f"train.accumulate={accumulate}", *batch, "augment.time_masks=1")
     alone, shared = make_trainer(manifests[0], *settings), make_trainer(manifests[0], *settings)
     shared.model.load_state_dict(alone.model.state_dict())
     groups = alone.groups(0)
+    assert seconds > 2 or any(len(items) == 1 for (items,) in groups)
     with Helpers(shared) as helpers:
         assert len(multiprocessing.active_children()) == 1
         for group, heard in zip(groups, helpers.hear(groups), strict=True):
@@ -115,27 +122,82 @@ def test_broken_off_it_ends_in_the_same_bytes(
     assert ends[0] == ends[1]
 
 
-def test_a_recording_that_a_helper_cannot_read_is_named(manifests: tuple[Path, Path], two: None) -> None:
-    trainer = make_trainer(manifests[0], "augment.speeds=[1.0]")
-    groups = [[[Item(3, 0, 1.0), Item(5, 0, 1.0)]]]
-    trainer.groups = lambda epoch: groups  # type: ignore[method-assign]
-    damaged = trainer.train[5].utterance
-    damaged.audio.write_bytes(b"no audio")
-    plan = trainer.groups(0)
-    assert share(plan[0], 1, 2) == [[Item(5, 0, 1.0)]]
-    heard = trainer.hear(next(trainer.load(plan, 1, 2)), 1)
-    assert list(heard.failed) == [damaged.id]
-    assert heard.labels == 0
-
-
-def test_a_helper_that_is_killed_is_told(manifests: tuple[Path, Path], two: None) -> None:
-    trainer = make_trainer(manifests[0], "train.batch_seconds=3")
+def test_what_a_helper_cannot_use_is_named(manifests: tuple[Path, Path], two: None) -> None:
+    trainer = make_trainer(manifests[0], "train.batch_seconds=3", "augment.speeds=[1.0]")
     groups = trainer.groups(0)
-    ended = r"one of the 2 processes that train ended early \(exit status -9\)"
-    with pytest.raises(AsrError, match=ended), Helpers(trainer) as helpers:
-        for group, heard in zip(groups, helpers.hear(groups), strict=True):
+    damaged, long = (share(group, 1, 2)[0][0].utterance for group in groups[:2])
+    trainer.train[damaged].utterance.audio.write_bytes(b"no audio")
+    trainer.train[long] = replace(trainer.train[long], labels=[1] * 500)  # more than it has frames
+    with Helpers(trainer) as helpers:
+        for group, heard in zip(groups[:2], helpers.hear(groups), strict=False):
+            if group is groups[0]:
+                others = [item for items in group for item in items if item.utterance != damaged]
+                assert list(heard.failed) == [trainer.train[damaged].utterance.id]
+                assert heard.labels == sum(len(trainer.train[item.utterance].labels) for item in others)
+            else:
+                assert heard.broken == [trainer.train[long].utterance.id]
             trainer.step(heard, group, 1.0)
+    assert (trainer.progress.skipped, list(trainer.progress.failed)) == (1, [trainer.train[damaged].utterance.id])
+
+
+def test_a_helper_says_what_keeps_it_from_helping(manifests: tuple[Path, Path], tmp_path: Path, two: None) -> None:
+    noise = write_tones(tmp_path, "noise", 2, seed=3).parent / "noise"
+    trainer = make_trainer(manifests[0], f"augment.noise={noise}")
+    shutil.rmtree(noise)
+    with pytest.raises(AsrError, match="noise: there is no such folder"), Helpers(trainer) as helpers:
+        list(helpers.hear(trainer.groups(0)))
+    assert not multiprocessing.active_children()
+
+
+def test_where_no_process_can_be_started_it_is_told(
+    manifests: tuple[Path, Path], two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
+    with (
+        pytest.raises(AsrError, match=r"\(Resource temporarily unavailable\); give --threads 1"),
+        Helpers(make_trainer(manifests[0])),
+    ):
+        pass
+
+
+def test_signals_to_all_while_helpers_start_are_the_first_process_s_alone(
+    manifests: tuple[Path, Path], two: None
+) -> None:
+    trainer = make_trainer(manifests[0])
+    groups = trainer.groups(0)
+    with Helpers(trainer) as helpers:
+        (child,) = multiprocessing.active_children()
+        for number in (signal.SIGINT, signal.SIGTERM):  # it has hardly begun
+            os.kill(child.pid or 0, number)
+        assert len(list(helpers.hear(groups))) == len(groups)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_a_helper_that_is_killed_is_told_and_nothing_is_lost(
+    manifests: tuple[Path, Path], tmp_path: Path, two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("train.epochs=2", "train.batch_seconds=3")
+    train_model(config, "test", *manifests, tmp_path / "unbroken", CPU)
+    step, taken = parallel.Trainer.step, 0
+
+    def kill(*arguments: object) -> None:
+        nonlocal taken
+        step(*arguments)  # type: ignore[arg-type]
+        taken += 1
+        if taken == 2:
             (child,) = multiprocessing.active_children()
             os.kill(child.pid or 0, signal.SIGKILL)
             child.join()
+
+    monkeypatch.setattr(parallel.Trainer, "step", kill)
+    ended = r"one of the 2 processes that train ended early \(exit status -9\): the same command goes on from there"
+    with pytest.raises(AsrError, match=ended):
+        train_model(config, "test", *manifests, tmp_path / "broken", CPU)
     assert not multiprocessing.active_children()
+    assert torch.load(tmp_path / "broken" / "checkpoints" / "latest.pt", weights_only=True)["progress"]["step"] == 2
+    train_model(config, "test", *manifests, tmp_path / "broken", CPU)
+    ends = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("unbroken", "broken")]
+    assert ends[0] == ends[1]
