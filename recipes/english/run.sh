@@ -25,7 +25,7 @@ stage 17 $english/doctor/doctor.json asr doctor $english/{train,dev}.jsonl --con
     --out $english/doctor "${overrides[@]:1}"  # the seed changes nothing
 stage 18 "$exp/model/SHA256SUMS" asr train --threads 2 --config recipes/english/conf/blstm.yaml \
     --train $english/train.jsonl --dev $english/dev.jsonl --out "$exp" "${overrides[@]}"
-with=(--lm $lm --lexicon $lexicon --beam 128)  # wider ones take more time than they are worth to who transcribes
+with=(--lm $lm --lexicon $lexicon --beam 256)  # wider ones take more time than they are worth to who transcribes
 stage 19 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
 stage 20 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status
