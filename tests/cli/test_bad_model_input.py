@@ -193,7 +193,7 @@ def test_a_kernel_that_cannot_be(
         (["train.chunk_share=1.5"], "train.chunk_share: Input should be less than or equal to 1 (seen: 1.5)"),
         (
             ["train.chunk_share=0", "train.chunk_latency=[0.5, 1.0]"],
-            "train: no batches are trained by chunks, so chunk_latency would mean nothing: give chunk_share",
+            "train: no steps are trained by chunks, so chunk_latency would mean nothing: give chunk_share",
         ),
     ],
 )
