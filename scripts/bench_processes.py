@@ -59,7 +59,7 @@ def main() -> None:
     if max(arguments.processes) > parallel._MOST:
         parser.error(f"--processes: at most {parallel._MOST} share a step")
     keep_freed_memory()
-    config = read_config(arguments.config, ["tokens.kind=char", "features.cmvn=utterance"])
+    config = read_config(arguments.config, ["tokens={kind: char}", "features.cmvn=none"])
     utterances = read_manifest(arguments.manifest)
     ways = {f"{count} process{'es' * (count > 1)}": (count, count) for count in arguments.processes}
     ways[f"one process, {max(arguments.processes)} threads"] = (1, max(arguments.processes))
