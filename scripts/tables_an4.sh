@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains small AN4 models that differ from each other in one thing, decodes dev with each, and prints the tables of
-# docs/an4_*.md. It may be stopped and started again at any time: what has a receipt is not repeated.
+# docs/an4_*.md. It may be stopped and started again at any time: what has a receipt is not repeated. Every run keeps to
+# one core; started once a core, the runs are shared out.
 #
 #   scripts/tables_an4.sh [cells|regularisers|augmentation|encoders]...    default: all of them
 #
@@ -12,25 +13,34 @@ data=data/an4 lm=exp/an4/lm out=exp/tables receipts=recipes/an4/results/tables
 choices=(cells regularisers augmentation encoders)
 fixed=(--lm $lm/5gram.safetensors --lexicon $lm/lexicon.txt --lm-weight 0.6 --word-bonus -1 --beam 16)
 
+# run NAME SEED OVERRIDES...: trained, decoded, scored, and its receipt stored
+run() {
+    local name=$1 seed=$2 folder=$out/$1/seed$2
+    shift 2
+    echo "$name, seed $seed"
+    asr train --threads 1 --config scripts/tables_an4.yaml --train $data/train.jsonl --dev $data/dev.jsonl --out "$folder" \
+        seed="$seed" "$@"
+    asr decode --threads 1 --model "$folder/model" "${fixed[@]}" ${more[@]+"${more[@]}"} --manifest $data/dev.jsonl
+    asr score $data/dev.jsonl "$folder/decode/dev/hyp.jsonl"
+    cp "$folder/decode/dev/hyp.trn" "$receipts/$name/seed$seed.trn"
+    cp "$folder/decode/dev/ref.trn" $receipts/ref.trn
+    cp "$folder/decode/dev/result.json" "$receipts/$name/seed$seed.json"
+}
+
 # system NAME OVERRIDES...: two seeds of it; the first of a table is what the others are held against
 system() {
-    local name=$1 seed folder
-    shift
+    local name=$1 seed
     names+=("$name")
+    mkdir -p "$out/$name" "$receipts/$name"
     for seed in 1 2; do
-        folder=$out/$name/seed$seed
         if [ -e "$receipts/$name/seed$seed.json" ]; then continue; fi
-        echo "$name, seed $seed"
-        if [ ! -e "$folder/decode/dev/result.json" ]; then
-            asr train --threads 1 --config scripts/tables_an4.yaml --train $data/train.jsonl \
-                --dev $data/dev.jsonl --out "$folder" seed=$seed "$@"
-            asr decode --threads 1 --model "$folder/model" "${fixed[@]}" ${more[@]+"${more[@]}"} --manifest $data/dev.jsonl
-            asr score $data/dev.jsonl "$folder/decode/dev/hyp.jsonl"
+        exec {lock}> "$out/$name/seed$seed.lock"
+        if flock -n $lock; then
+            if [ ! -e "$receipts/$name/seed$seed.json" ]; then run "$name" $seed "${@:2}"; fi
+        else
+            elsewhere=yes
         fi
-        mkdir -p "$receipts/$name"
-        cp "$folder/decode/dev/hyp.trn" "$receipts/$name/seed$seed.trn"
-        cp "$folder/decode/dev/ref.trn" $receipts/ref.trn
-        cp "$folder/decode/dev/result.json" "$receipts/$name/seed$seed.json"
+        exec {lock}>&-
     done
 }
 
@@ -85,8 +95,12 @@ encoders() {
 if [ $# -eq 0 ]; then set -- "${choices[@]}"; fi
 for table in "$@"; do
     if [[ " ${choices[*]} " != *" $table "* ]]; then echo "$table: the tables are ${choices[*]}" >&2; exit 2; fi
-    names=() more=()
-    "$table"
+    elsewhere=yes
+    while [ -n "$elsewhere" ]; do
+        elsewhere= names=() more=()
+        "$table"
+        if [ -n "$elsewhere" ]; then sleep 10; fi  # nothing is left to begin; another core is at its last runs
+    done
     python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
     cat "docs/an4_$table.md"
 done
