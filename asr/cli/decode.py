@@ -70,7 +70,7 @@ def decode(
         "closed": closed or None,
         "hotwords": None if hotwords is None else [phrase.strip() for phrase in hotwords.split(",")],
         "hotword_weight": hotword_weight,
-        "beam": beam,
+        "beam": None if tune else beam,  # of --tune it is the widest that is tried
         "lm_weight": lm_weight,
         "word_bonus": word_bonus,
         "ctc_weight": ctc_weight,
@@ -102,14 +102,12 @@ def decode(
         if lm is None and (count > 1 or recogniser.model.decoder is None or ctc_weight == 1):
             raise UsageError("--tune weighs a language model against the sound: say which with --lm")
         with progress("log-probs", AUDIO) as report:
-            given.pop("beam", None)
             settings = make_settings(given)
             failed = tune_to_folder(recognisers, settings, models, manifest, where, cores, report, print, beam)
         print(f"stored: {models[0] / (ENSEMBLES_FILE if count > 1 else FILE)}")
         _tell(failed, "they were left out")
         return
-    folder = out or models[0].parent / "decode" / manifest.stem
-    command = shlex.join(["asr", *sys.argv[1:]])
+    folder, command = out or models[0].parent / "decode" / manifest.stem, shlex.join(["asr", *sys.argv[1:]])
     system = _system(models, recognisers, given, cores).with_latency(latency)
     with progress("decoding", AUDIO) as report:
         failed = decode_to_folder(recognisers, system, models, manifest, folder, where, audio, command, report)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def manifests(tmp_path: Path) -> tuple[Path, Path]:
     return write_tones(tmp_path, "train", 16, seed=1), write_tones(tmp_path, "dev", 4, seed=2)
+
+
+def ends_alike(folder: Path) -> bool:
+    """Whether the training in folder/broken ended in the bytes of that in folder/unbroken."""
+    ends = [(folder / name / "model" / "model.safetensors").read_bytes() for name in ("unbroken", "broken")]
+    return ends[0] == ends[1]
+
+
+def after_step(monkeypatch: pytest.MonkeyPatch, action: Callable[[int], None]) -> None:
+    """Has every step of a trainer followed by an action, which is told how many steps there have been."""
+    step, counter = parallel.Trainer.step, itertools.count(1)
+
+    def followed(*arguments: object) -> None:
+        step(*arguments)  # type: ignore[arg-type]
+        action(next(counter))
+
+    monkeypatch.setattr(parallel.Trainer, "step", followed)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
@@ -103,23 +121,18 @@ def test_broken_off_it_ends_in_the_same_bytes(
 ) -> None:
     config = tiny_config("train.epochs=2", "encoder.dropout=0.3", "encoder.layers=2", "train.checkpoint_minutes=0.0001")
     train_model(config, "test", *manifests, tmp_path / "unbroken", CPU)
-    step, taken = parallel.Trainer.step, 0
 
-    def stop(*arguments: object) -> None:
-        nonlocal taken
-        step(*arguments)  # type: ignore[arg-type]
-        taken += 1
+    def stop(taken: int) -> None:
         if taken in (1, 4):
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(parallel.Trainer, "step", stop)
+    after_step(monkeypatch, stop)
     for _ in range(2):
         with pytest.raises(AsrError, match="stopped"):
             train_model(config, "test", *manifests, tmp_path / "broken", CPU)
         assert not multiprocessing.active_children()
     train_model(config, "test", *manifests, tmp_path / "broken", CPU)
-    ends = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("unbroken", "broken")]
-    assert ends[0] == ends[1]
+    assert ends_alike(tmp_path)
 
 
 def test_what_a_helper_cannot_use_is_named(manifests: tuple[Path, Path], two: None) -> None:
@@ -181,23 +194,18 @@ def test_a_helper_that_is_killed_is_told_and_nothing_is_lost(
 ) -> None:
     config = tiny_config("train.epochs=2", "train.batch_seconds=3")
     train_model(config, "test", *manifests, tmp_path / "unbroken", CPU)
-    step, taken = parallel.Trainer.step, 0
 
-    def kill(*arguments: object) -> None:
-        nonlocal taken
-        step(*arguments)  # type: ignore[arg-type]
-        taken += 1
+    def kill(taken: int) -> None:
         if taken == 2:
             (child,) = multiprocessing.active_children()
             os.kill(child.pid or 0, signal.SIGKILL)
             child.join()
 
-    monkeypatch.setattr(parallel.Trainer, "step", kill)
+    after_step(monkeypatch, kill)
     ended = r"one of the 2 processes that train ended early \(exit status -9\): the same command goes on from there"
     with pytest.raises(AsrError, match=ended):
         train_model(config, "test", *manifests, tmp_path / "broken", CPU)
     assert not multiprocessing.active_children()
     assert torch.load(tmp_path / "broken" / "checkpoints" / "latest.pt", weights_only=True)["progress"]["step"] == 2
     train_model(config, "test", *manifests, tmp_path / "broken", CPU)
-    ends = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("unbroken", "broken")]
-    assert ends[0] == ends[1]
+    assert ends_alike(tmp_path)
