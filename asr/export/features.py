@@ -4,6 +4,10 @@ All between a frame's samples and its spectrum is linear: removing the mean, pre
 Pre-emphasis is done once to a waveform and not once to a frame, for it differs only in a frame's first sample, which
 the Povey window makes zero; so the loud low frequencies are gone before the product with the Fourier matrix rounds.
 Window and transform are one matrix, computed in float64.
+
+What an utterance's features are must not depend on what lies beside it, not in the last bit: eight bits make a step of a
+difference of rounding. ONNX Runtime's reductions, and its products with a single row, add in an order that depends on
+the sizes; its pooling and its cumulative sums do not.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from onnx import TensorProto
 from asr.errors import AsrError
 from asr.export.graph import Graph, inside, integer, mask, real, row
 from asr.features import DEVIATION_FLOOR, EPSILON, FULL_SCALE, Features, delta_filters
+
+_ALIKE = 8  # logarithms are taken up to so many at a time; what is left over at the end rounds otherwise
 
 
 def add_features(graph: Graph, features: Features, waveforms: str, lengths: str) -> tuple[str, str]:
@@ -83,20 +89,26 @@ def _static(graph: Graph, features: Features, waveforms: str, steps: str) -> str
     centred = graph.op("Sub", frames.cut(emphasised), offset)  # (N, T, frame_samples)
     spectrum = graph.op("MatMul", centred, real(_fourier(features)))  # (N, T, fft): real parts, then imaginary ones
     bands = np.concatenate([real(features.filterbank)] * 2)  # adds the squares of both
-    mel = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), bands)  # (N, T, mels)
-    mel = graph.op("Log", graph.op("Max", mel, real(EPSILON)))
+    more = int(config.kind == "mfcc")  # the energy
+    spare = -(config.mels + more) % _ALIKE
+    powers = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), np.pad(bands, ((0, 0), (0, spare))))
     if config.kind == "fbank":
-        return mel
+        return graph.op("Slice", _logarithms(graph, powers), row(0), row(config.mels), row(2))
     steady = graph.op("Sub", frames.cut(waveforms), mean)  # (N, T, frame_samples)
-    energy = graph.op("ReduceSumSquare", steady, axes=[2])  # (N, T, 1)
-    energy = graph.op("Log", graph.op("Max", graph.op("Mul", energy, real(FULL_SCALE**2)), real(EPSILON)))
-    if config.cepstra == 1:
-        return energy
-    return graph.op("Concat", energy, graph.op("MatMul", mel, real(features.cepstral)[:, 1:]), axis=2)
+    energy = graph.op("GlobalAveragePool", graph.op("Mul", steady, steady))  # (N, T, 1)
+    energy = graph.op("Mul", energy, real(features.frame_samples * FULL_SCALE**2))
+    cepstral = np.zeros((1 + config.mels + spare, config.cepstra), np.float32)
+    cepstral[0, 0] = 1
+    cepstral[1 : 1 + config.mels, 1:] = real(features.cepstral)[:, 1:]
+    return graph.op("MatMul", _logarithms(graph, graph.op("Concat", energy, powers, axis=2)), cepstral)
+
+
+def _logarithms(graph: Graph, powers: str) -> str:
+    return graph.op("Log", graph.op("Max", powers, real(EPSILON)))
 
 
 def _means(graph: Graph, features: Features, waveforms: str) -> str:
-    """Of each frame. (N, samples) → (N, T, 1). ONNX Runtime's ReduceMean rounds otherwise in another batch."""
+    """Of each frame. (N, samples) → (N, T, 1)."""
     size, shift = [features.frame_samples], [features.shift_samples]
     means = graph.op("AveragePool", graph.op("Unsqueeze", waveforms, row(1)), kernel_shape=size, strides=shift)
     return graph.op("Transpose", means, perm=[0, 2, 1])  # of (N, 1, T)
@@ -148,10 +160,10 @@ def _normalise_each(graph: Graph, x: str, own: str, frames: str) -> str:
     """Each utterance by its own frames. (N, T, F), zero behind its end → (N, T, F), anything there."""
     count = graph.op("Cast", graph.op("Max", frames, integer(1)), to=TensorProto.FLOAT)
     count = graph.op("Unsqueeze", count, row(1, 2))  # (N, 1, 1)
-    ones = graph.op("Unsqueeze", graph.op("Cast", own, to=TensorProto.FLOAT), row(1))  # (N, 1, T)
 
-    def mean(values: str) -> str:  # by a product, which zeros behind the end do not make round otherwise
-        return graph.op("Div", graph.op("MatMul", ones, values), count)  # (N, 1, F)
+    def mean(values: str) -> str:  # frame after frame, so that zeros behind the end change nothing
+        sums = graph.op("CumSum", values, integer(1))
+        return graph.op("Div", graph.op("Slice", sums, row(-1), row(2**62), row(1)), count)  # (N, 1, F)
 
     centred = mask(graph, graph.op("Sub", x, mean(x)), own)
     deviation = graph.op("Sqrt", mean(graph.op("Mul", centred, centred)))

@@ -156,14 +156,23 @@ def test_int8_is_the_same_in_every_batch_where_states_reach_the_ends_of_their_ra
         np.testing.assert_allclose(found, said(network, [alone])[0], rtol=0, atol=1e-5)
 
 
-def test_features_are_the_same_to_the_bit_in_every_batch() -> None:
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["features.kind=mfcc", "features.cepstra=1", "features.mels=23", "features.preemphasis=0"],
+        ["features.kind=mfcc", "features.cepstra=13", "features.mels=23", "features.deltas=2"],
+        ["features.cmvn=utterance", "features.deltas=1", "features.snip_edges=false"],
+    ],
+)
+def test_features_are_the_same_to_the_bit_in_every_batch(overrides: list[str]) -> None:
     """In int8 a difference of rounding becomes one that can be seen."""
-    model = made(tiny_config())
+    model = made(tiny_config(*overrides))
     graph = Graph()
     x, frames = add_features(graph, model.features, "waveforms", "lengths")
     info = helper.make_tensor_value_info
     inputs = [info("waveforms", TensorProto.FLOAT, ["N", "L"]), info("lengths", TensorProto.INT64, ["N"])]
-    outputs = {x: info("log_probs", TensorProto.FLOAT, ["N", "T", 12])}
+    outputs = {x: info("log_probs", TensorProto.FLOAT, ["N", "T", model.features.dimension])}
     outputs[frames] = info("frames", TensorProto.INT64, ["N"])
     network = loaded(graph.finish(inputs, outputs, {}))
     utterances = speech(model, [1500, 1400, 299, 100, 7, 1, 250, 30], 1)
