@@ -5,8 +5,8 @@ Pre-emphasis is done once to a waveform and not once to a frame, for it differs 
 the Povey window makes zero; so the loud low frequencies are gone before the product with the Fourier matrix rounds.
 Window and transform are one matrix, computed in float64.
 
-What an utterance's features are must not depend on what lies beside it, not in the last bit: eight bits make a step of a
-difference of rounding. ONNX Runtime's reductions, and its products with a single row, add in an order that depends on
+What an utterance's features are must not depend on what lies beside it, not in the last bit: eight bits make a step of
+a difference of rounding. ONNX Runtime's reductions, and its products with a single row, add in an order that depends on
 the sizes; its pooling and its cumulative sums do not.
 """
 
