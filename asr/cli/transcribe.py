@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import signal
 import sys
@@ -168,15 +169,13 @@ def _transcribe(
     from asr.cli.progress import AUDIO, progress
     from asr.errors import AsrError
     from asr.transcribe.inputs import printable
-    from asr.transcribe.load import load_model
     from asr.transcribe.outputs import make_folders
 
     if not jobs:
         return 0
     make_folders(jobs)
     began = time.monotonic()
-    transcriber = load_model(model, **options)
-    _note(transcriber)
+    transcriber = _loaded(model, options)
     failed, spoken = 0, 0.0
     total = _seconds(jobs)
     with contextlib.ExitStack() as stack:
@@ -208,6 +207,20 @@ def _transcribe(
     return failed
 
 
+def _loaded(model: Path | None, options: dict[str, Any]) -> Transcriber:
+    """The model, ready, with a note of what its user may not expect of it."""
+    from asr.transcribe.load import load_model
+
+    gc.disable()  # what is loaded stays: no cycle among its million objects is worth looking for, now or at the end
+    try:
+        transcriber = load_model(model, **options)
+    finally:
+        gc.freeze()
+        gc.enable()
+    _note(transcriber)
+    return transcriber
+
+
 def _note(transcriber: Transcriber) -> None:
     """Says what the user may expect of the model, and does not get."""
     from asr.transcribe.backend import TorchBackend
@@ -232,11 +245,9 @@ def _listen(found: Found | None, model: Path | None, options: dict[str, Any], la
     from asr.audio import stream_audio
     from asr.cli.live import listen
     from asr.errors import AsrError
-    from asr.transcribe.load import load_model
     from asr.transcribe.microphone import microphone
 
-    transcriber = load_model(model, **options)
-    _note(transcriber)
+    transcriber = _loaded(model, options)
     rate = transcriber.backend.rate
     if found is None:
         print("listening; Ctrl-C ends it", file=sys.stderr)

@@ -94,15 +94,15 @@ def vocabulary_trie(characters: dict[str, int], lm: NgramModel | None) -> Trie:
 def lexicon_trie(lexicon: Lexicon, symbols: Sequence[str], blank: int, space: int, lm: NgramModel | None) -> Trie:
     """The lexicon's words by their tokens; where the model writes spaces, each spelling ends with one."""
     end = () if space == NONE else (space,)
-    for label, spelling, place in lexicon.entries:
-        if end and SPACE in spelling:
+    for entry, (label, spelling) in enumerate(lexicon.entries if end else []):
+        if SPACE in spelling:
             raise AsrError(
-                f"{place}: the word {lexicon.words[label]!r} is spelled with {SPACE!r}, which stands between words; "
-                "leave it out, it is added"
+                f"{lexicon.place(entry)}: the word {lexicon.words[label]!r} is spelled with {SPACE!r}, which stands "
+                "between words; leave it out, it is added"
             )
     spelled = [spelling + end for spelling in lexicon.token_ids(symbols, blank)]
     order = sorted(range(len(spelled)), key=spelled.__getitem__)
-    labels = np.array([label for label, _, _ in lexicon.entries])[order]
+    labels = np.array([label for label, _ in lexicon.entries])[order]
     ids = np.zeros(len(lexicon), np.int64)
     if lm is not None and lm.unit == "word":
         ids = np.array([lm.ids.get(word, UNKNOWN) if word not in SPECIAL else UNKNOWN for word in lexicon.words])

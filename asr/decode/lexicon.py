@@ -17,7 +17,7 @@ class Lexicon:
 
     Attributes:
         words: each word once, in the order of first mention; a word's place is its label.
-        entries: (label, spelling as token symbols, where it was read), each spelling of a word once.
+        entries: (label, spelling as token symbols), each spelling of a word once.
         named: words that somebody listens for although no list held them, see `with_named`.
     """
 
@@ -35,22 +35,30 @@ class Lexicon:
         Raises:
             AsrError: no pair at all, a word that is empty or holds a space, or an empty spelling.
         """
+        self._where, self._lines = where, lines
         labels: dict[str, int] = {}
-        spellings: dict[tuple[int, tuple[str, ...]], str] = {}
+        spellings: dict[tuple[int, tuple[str, ...]], int] = {}
         for number, (word, spelling) in enumerate(pairs):
-            place = f"{where}, line {lines[number]}" if lines is not None else f"{where}, entry {number + 1}"
-            if len(word.split()) != 1 or word != word.strip():
-                raise AsrError(f"{place}: {word!r} is not one word")
-            if not spelling:
-                raise AsrError(
-                    f"{place}: the word {word!r} has no tokens; a line is a word and the tokens that spell it"
-                )
             label = labels.setdefault(word, len(labels))
-            spellings.setdefault((label, tuple(spelling)), place)
+            spellings.setdefault((label, tuple(spelling)), number)
+        self.words = list(labels)
+        self.entries, self._numbers = list(spellings), list(spellings.values())
         if not labels:
             raise AsrError(f"{where}: no words; a line is a word and the tokens that spell it")
-        self.words = list(labels)
-        self.entries = [(label, spelling, place) for (label, spelling), place in spellings.items()]
+        for entry, (label, said) in enumerate(self.entries):
+            word = self.words[label]
+            if word.split() != [word]:
+                raise AsrError(f"{self.place(entry)}: {word!r} is not one word")
+            if not said:
+                fault = "has no tokens; a line is a word and the tokens that spell it"
+                raise AsrError(f"{self.place(entry)}: the word {word!r} {fault}")
+
+    def place(self, entry: int) -> str:
+        """Where an entry was read, for error messages."""
+        if entry >= len(self._numbers):
+            return "the hotwords"
+        number = self._numbers[entry]
+        return f"{self._where}, {f'entry {number + 1}' if self._lines is None else f'line {self._lines[number]}'}"
 
     def with_named(self, spelled: Mapping[str, Sequence[Sequence[str]]]) -> Lexicon:
         """The same with words that it lacks, each with all its spellings as token symbols.
@@ -60,10 +68,7 @@ class Lexicon:
         found = copy.copy(self)
         more = Lexicon(((word, one) for word, spellings in spelled.items() for one in spellings), "the hotwords")
         found.words = [*self.words, *more.words]
-        found.entries = [
-            *self.entries,
-            *((len(self) + label, spelling, place) for label, spelling, place in more.entries),
-        ]
+        found.entries = [*self.entries, *((len(self) + label, spelling) for label, spelling in more.entries)]
         found.named = frozenset(spelled)
         return found
 
@@ -83,14 +88,14 @@ class Lexicon:
         """
         ids = {symbol: number for number, symbol in enumerate(symbols) if number != blank}
         spelled = []
-        for label, spelling, place in self.entries:
-            missing = [symbol for symbol in spelling if symbol not in ids]
-            if missing:
+        for entry, (label, spelling) in enumerate(self.entries):
+            try:
+                spelled.append(tuple([ids[symbol] for symbol in spelling]))
+            except KeyError as missing:
                 raise AsrError(
-                    f"{place}: the word {self.words[label]!r} is spelled with {missing[0]!r}, which is not a token of "
-                    f"the model; its tokens are {_listed(ids)}"
-                )
-            spelled.append(tuple(ids[symbol] for symbol in spelling))
+                    f"{self.place(entry)}: the word {self.words[label]!r} is spelled with {missing.args[0]!r}, which "
+                    f"is not a token of the model; its tokens are {_listed(ids)}"
+                ) from None
         return spelled
 
 

@@ -25,7 +25,7 @@ from asr.transcribe.transcript import Segment, Transcript
 if TYPE_CHECKING:
     from asr.transcribe.stream import Stream
 
-BATCH_SECONDS = 120.0  # [s] of padded audio at once; more would be a little faster, and take more memory
+BATCH_SECONDS = 60.0  # [s] of padded audio at once; more takes more memory and is no faster
 LONGEST_SEGMENT = 15.0  # [s] that are decoded at once; a beam search loses more words in longer ones
 _LOAD_SECONDS = 240.0  # [s] of speech that is gathered over recordings before the network runs
 _LOAD_EVENTS = 1000  # windows and ends of recordings, however short, that are gathered at most

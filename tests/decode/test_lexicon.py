@@ -21,7 +21,7 @@ def read(folder: Path, text: str) -> Lexicon:
 
 
 def pairs(lexicon: Lexicon) -> list[tuple[str, str]]:
-    return [(lexicon.words[label], " ".join(spelling)) for label, spelling, _ in lexicon.entries]
+    return [(lexicon.words[label], " ".join(spelling)) for label, spelling in lexicon.entries]
 
 
 def test_a_spelling_with_the_space_that_the_search_adds_is_refused() -> None:
