@@ -159,6 +159,7 @@ _LIMITS = {
 
 
 class TrainConfig(Strict):
+    initial: str | None = Field(None, description="folder of a trained model whose weights are begun with")
     epochs: int = Field(30, ge=1)
     batch_seconds: float = Field(120.0, gt=0, description="padded audio in one batch [s]")
     max_seconds: float = Field(30.0, gt=0, description="longest utterance that is trained on [s]")

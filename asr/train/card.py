@@ -37,7 +37,7 @@ one output every {encoder.factor * features.frame_shift:g} ms.
 | --- | --- |
 | trained on | {trained["train_audio_hours"]:.2f} h of speech, {trained["train_utterances"]:,} utterances (`{
         trained["train"]
-    }`) |
+    }`){_initial(trained)} |
 | copies at speeds | {speeds} |
 | epochs | {trained["epochs"]} of at most {config.train.epochs}; {_averaged(config, trained["averaged"])} |
 | time | {trained["train_minutes"]:.1f} minutes on {where}, {trained["precision"]} |
@@ -50,6 +50,11 @@ On the dev set were chosen: {_chosen(config)}. Results on test sets stand in the
 What it has not heard it does not know: other languages, other words than its transcripts' characters can spell, and
 voices, rooms and microphones far from those of its training recordings will be recognised worse than the dev set.
 """
+
+
+def _initial(trained: dict[str, Any]) -> str:
+    initial = trained.get("initial")
+    return f"; begun with the weights of `{initial['model']}`, which heard its own before" if initial else ""
 
 
 def _self_attention(config: Config) -> str:

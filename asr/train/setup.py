@@ -31,6 +31,7 @@ from asr.train.checkpoint import (
     load_checkpoint,
 )
 from asr.train.evaluate import Development
+from asr.train.initial import begin_with
 from asr.train.latency import chunkings
 from asr.train.load import load_batch
 from asr.train.loop import run
@@ -86,6 +87,7 @@ def _fingerprint(config: Config, train: Path, dev: Path) -> dict[str, str]:
         "training manifest": sha256(train),
         "dev manifest": sha256(dev),
         **sources(config.tokens),
+        **({"initial model": sha256(Path(config.train.initial) / "SHA256SUMS")} if config.train.initial else {}),
         THREADS: str(torch.get_num_threads()),
     }
 
@@ -205,8 +207,12 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         return Trained(out / "model", finished["failed"], finished)
     utterances, judges = read_manifest(train), read_manifest(dev)
     make_folder(out)
-    tokenizer, pronounced = _make_tokenizer(config, utterances, judges)
+    tokenizer, said = _make_tokenizer(config, utterances, judges)
     model = _make_model(config, len(tokenizer))
+    if config.train.initial is not None:
+        said["initial"] = initial = begin_with(Path(config.train.initial), model, tokenizer)
+        anew = f"; {' and '.join(initial['anew'])} anew" if initial["anew"] else ""
+        print(f"begun with the weights of {config.train.initial}{anew}", flush=True)
     usable, rejected = _select("train", utterances, tokenizer, config, model)
     judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
     statistics, judged_statistics = _normalisation(model, usable, judged, config.seed)
@@ -240,7 +246,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         (train, dev),
         source,
         bfloat16,
-        pronounced,
+        said,
     )
 
 
@@ -264,7 +270,7 @@ def _finish(
     manifests: tuple[Path, Path],
     source: str,
     bfloat16: bool,
-    pronounced: dict[str, Any],
+    said: dict[str, Any],
 ) -> Trained:
     """Averages weights, judges the result on dev and writes the model folder."""
     config, progress = trainer.config, trainer.progress
@@ -298,7 +304,7 @@ def _finish(
         "commit": speaks["commit"],
         "dev": {name: round(value, 4) for name, value in judged.items()},
         "failed": failed,
-        **pronounced,
+        **said,
         "config": source,
         "fingerprint": fingerprint,
     }
