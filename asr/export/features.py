@@ -3,7 +3,7 @@
 All between a frame's samples and its spectrum is linear: removing the mean, pre-emphasis, window, Fourier transform.
 Pre-emphasis is done once to a waveform and not once to a frame, for it differs only in a frame's first sample, which
 the Povey window makes zero; so the loud low frequencies are gone before the product with the Fourier matrix rounds.
-Window and transform are one matrix, computed in float64.
+Window and transform are one matrix.
 
 What an utterance's features are must not depend on what lies beside it, not in the last bit: eight bits make a step of
 a difference of rounding. ONNX Runtime's reductions, and its products with a single row, add in an order that depends on
@@ -87,11 +87,12 @@ def _static(graph: Graph, features: Features, waveforms: str, steps: str) -> str
     mean = _means(graph, features, waveforms)
     offset = graph.op("Mul", mean, real(1 - config.preemphasis))
     centred = graph.op("Sub", frames.cut(emphasised), offset)  # (N, T, frame_samples)
-    spectrum = graph.op("MatMul", centred, real(_fourier(features)))  # (N, T, fft): real parts, then imaginary ones
-    bands = np.concatenate([real(features.filterbank)] * 2)  # adds the squares of both
+    spectrum = graph.op("MatMul", centred, _fourier(graph, features))  # (N, T, fft): real parts, then imaginary ones
     more = int(config.kind == "mfcc")  # the energy
     spare = -(config.mels + more) % _ALIKE
-    powers = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), np.pad(bands, ((0, 0), (0, spare))))
+    bands = np.pad(real(features.filterbank), ((0, 0), (0, spare)))
+    both = graph.op("Concat", bands, bands, axis=0)  # adds the squares of real and imaginary parts
+    powers = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), both)
     if config.kind == "fbank":
         return graph.op("Slice", _logarithms(graph, powers), row(0), row(config.mels), row(2))
     steady = graph.op("Sub", frames.cut(waveforms), mean)  # (N, T, frame_samples)
@@ -114,12 +115,19 @@ def _means(graph: Graph, features: Features, waveforms: str) -> str:
     return graph.op("Transpose", means, perm=[0, 2, 1])  # of (N, 1, T)
 
 
-def _fourier(features: Features) -> np.ndarray:
-    """Window and Fourier transform of a frame: float64, (frame_samples, fft), real parts and then imaginary ones."""
-    size = features.frame_samples
-    angles = 2 * math.pi / features.fft * np.outer(np.arange(size), np.arange(features.fft // 2))
-    window = features.window[:size].double().numpy()
-    return window[:, None] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+def _fourier(graph: Graph, features: Features) -> str:
+    """Window and Fourier transform of a frame: (frame_samples, fft), real parts and then imaginary ones.
+
+    The graph holds one period of a cosine and makes the matrix when it is loaded, in float64; the matrix itself would
+    be a seventh of a small model's file.
+    """
+    size, fft = features.frame_samples, features.fft
+    period = np.cos(2 * math.pi / fft * np.arange(fft))
+    turns = graph.op("Mul", np.arange(size)[:, None], np.arange(fft // 2))  # of a circle, in parts of fft
+    turns = graph.op("Concat", turns, graph.op("Sub", turns, integer(fft // 4)), axis=1)  # a sine lags by a quarter
+    waves = graph.op("Gather", period, graph.op("Mod", turns, integer(fft)))
+    window = features.window[:size].double().numpy()[:, None]
+    return graph.op("Cast", graph.op("Mul", waves, window), to=TensorProto.FLOAT)
 
 
 class _Framing:
