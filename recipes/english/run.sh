@@ -16,7 +16,7 @@ shared 9 "$corpora/free-spoken-digit-dataset" asr data download fsdd --to "$corp
 shared 10 $digits/test.jsonl asr data prepare fsdd --from "$corpora" --out $digits
 shared 11 $english/train.jsonl asr data combine $train {data/an4,$digits}/train.jsonl --out $english/train.jsonl
 shared 12 $english/dev.jsonl asr data combine {$data,data/an4,$digits}/dev.jsonl --out $english/dev.jsonl
-shared 13 $lm asr lm train --order 3 --vocabulary 40000 --size 5 --text "$text" --text data/an4/train.jsonl --out $lm
+shared 13 $lm asr lm train --order 3 --vocabulary 40000 --size 5.8 --text "$text" --text data/an4/train.jsonl --out $lm
 shared 14 exp/g2p/model/SHA256SUMS asr g2p train --threads 1 --dictionary "$dictionary" --out exp/g2p
 small=exp/english/g2p  # comes along, for hotwords
 shared 15 $small/model/SHA256SUMS asr g2p train --threads 1 --dictionary "$dictionary" --out $small layers=1 hidden=128
