@@ -30,10 +30,12 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio import read_utterance
+from asr.cmvn import speaker_key, speaker_statistics
 from asr.config import read_config
 from asr.errors import AsrError, UsageError
+from asr.features import Features
 from asr.files import write_text
-from asr.manifest import read_manifest
+from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model
 
 FARTHEST, PLACES, TOKENS, REPLICATES = 40, 4, 40, 2000  # k at most, frames t an utterance, V of fresh models, bootstrap
@@ -162,14 +164,37 @@ def width_of(cell: str, parameters: int, widest: int = 1024) -> int:
     return min(above - 1, above, key=lambda hidden: abs(count(hidden) - parameters))
 
 
-def measure(name: str, models: Sequence[AcousticModel], waveforms: list[Tensor]) -> Curve:
-    """The curve of models of one kind over utterances at their rate."""
+@dataclass(frozen=True)
+class Material:
+    """What models are measured on.
+
+    Attributes:
+        utterances: those that are measured.
+        waveforms: of each, at the models' rate, shape (samples,).
+        everything: all of the manifest; where a model normalises by speaker, it is by all that he says there.
+    """
+
+    utterances: list[Utterance]
+    waveforms: list[Tensor]
+    everything: list[Utterance]
+
+    def statistics(self, features: Features) -> Tensor | None:
+        """The speaker's mean and deviation for each utterance, shape (N, 2, F); None where they are not asked for."""
+        if features.config.cmvn != "speaker":
+            return None
+        speakers = speaker_statistics(features, self.everything)
+        return torch.stack([speakers[speaker_key(one)] for one in self.utterances])
+
+
+def measure(name: str, models: Sequence[AcousticModel], material: Material) -> Curve:
+    """The curve of models of one kind."""
+    waveforms = material.waveforms
     padded = nn.utils.rnn.pad_sequence(waveforms, batch_first=True)  # (N, L)
     samples = torch.tensor([len(waveform) for waveform in waveforms])
     norms = []
     for model in models:
         with torch.no_grad():
-            features, frames = model.features(padded, samples, None)  # (N, T, F)
+            features, frames = model.features(padded, samples, material.statistics(model.features))  # (N, T, F)
         norms.append(gradient_norms(model.double(), features.double(), frames).numpy())
         model.float()
     return summarise(name, models, np.stack(norms))
@@ -264,8 +289,6 @@ def load_named(pairs: Sequence[str], like: AcousticModel) -> dict[str, list[Acou
         cell, rate = model.config.encoder.cell, model.config.features.rate
         if cell not in CELLS:
             raise UsageError(f"{folder}: its cell is {cell}, the picture is for {', '.join(CELLS)}")
-        if model.config.features.cmvn == "speaker":
-            raise UsageError(f"{folder}: normalises by speaker, the picture is for models that do not")
         if (rate, model.frame_seconds) != (like.config.features.rate, like.frame_seconds):
             raise UsageError(
                 f"{folder}: one output every {1000 * model.frame_seconds:g} ms at {rate} Hz, the picture is for "
@@ -292,19 +315,21 @@ def main() -> None:
         lstm = fresh_model("lstm", arguments.hidden, 1)
         named = load_named(arguments.models, lstm)
         rate = lstm.config.features.rate
-        waveforms = [torch.from_numpy(read_utterance(one, rate)) for one in read_manifest(arguments.manifest)]
-        long = [one for one in waveforms if lstm.output_length(len(one)) > FARTHEST][: arguments.utterances]
+        everything = read_manifest(arguments.manifest)
+        heard = [(one, torch.from_numpy(read_utterance(one, rate))) for one in everything]
+        long = [pair for pair in heard if lstm.output_length(len(pair[1])) > FARTHEST][: arguments.utterances]
         if not long:
             raise AsrError(f"{arguments.manifest}: no utterance is longer than {FARTHEST} frames")
+        material = Material([one for one, _ in long], [waveform for _, waveform in long], everything)
     except AsrError as error:
         parser.exit(error.exit_status, f"error: {error}\n")
     panels: dict[str, list[Curve]] = {"fresh": []}
     for cell in CELLS:
         hidden = width_of(cell, lstm.parameters_count)
         models = [fresh_model(cell, hidden, seed + 1) for seed in range(arguments.seeds)]
-        panels["fresh"].append(measure(cell.upper(), models, long))
+        panels["fresh"].append(measure(cell.upper(), models, material))
     if named:
-        panels["trained"] = [measure(name, models, long) for name, models in named.items()]
+        panels["trained"] = [measure(name, models, material) for name, models in named.items()]
     head = f"{len(long)} utterances of {arguments.manifest}, frames of {1000 * lstm.frame_seconds:g} ms\n"
     text = "\n".join([head, *(table(title, curves) for title, curves in panels.items())])
     write_text(arguments.out.with_suffix(".txt"), text)

@@ -11,12 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asr.audio import read_utterance
+from asr.cmvn import speaker_statistics
+from asr.manifest import read_manifest
 from asr.model.acoustic import AcousticModel, save_model
 from asr.model.cells import make_direction
 from asr.tokens import train_tokenizer
 from scripts.picture_gradients import (
     CELLS,
     PLACES,
+    Material,
     StepByStep,
     draw,
     fresh_model,
@@ -27,7 +31,7 @@ from scripts.picture_gradients import (
     table,
     width_of,
 )
-from tests.tones import PITCHES, tiny_config
+from tests.tones import PITCHES, RATE, tiny_config, write_tones
 
 FRAMES = torch.tensor([24, 16])  # 8 and 6 encoder frames
 FARTHEST = 4
@@ -152,6 +156,18 @@ def test_the_picture_is_xml_that_names_every_curve() -> None:
         assert label in texts
     ends = [float(one.get("y", 0)) for one in picture.iter() if "".join(one.itertext()).startswith(("RNN", "GRU"))]
     assert abs(ends[0] - ends[1]) >= 15  # labels of curves that end together
+
+
+def test_a_speaker_is_normalised_by_all_that_he_says(tmp_path: Path) -> None:
+    everything = read_manifest(write_tones(tmp_path, "tones", 8, seed=1))
+    first = everything[:2]
+    material = Material(first, [torch.from_numpy(read_utterance(one, RATE)) for one in first], everything)
+    features = AcousticModel(tiny_config("features.cmvn=speaker"), 5).features
+    found, speakers = material.statistics(features), speaker_statistics(features, everything)
+    assert len(speakers) > 1
+    assert found is not None
+    torch.testing.assert_close(found, torch.stack([speakers[f"speaker {one.speaker}"] for one in first]))
+    assert material.statistics(AcousticModel(tiny_config("features.cmvn=none"), 5).features) is None
 
 
 def _refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
