@@ -35,10 +35,11 @@ def test_a_wave_that_reaches_full_scale_is_not_clipped(pitch: float, rate: int, 
 @pytest.mark.parametrize("ceiling", [1.0, 32767 / 32768, 0.985])
 @given(gain=st.floats(min_value=1.5, max_value=50), seed=st.integers(0, 100))
 def test_what_is_cut_off_is_counted(ceiling: float, gain: float, seed: int) -> None:
-    wave = gain * np.sin(2 * np.pi * 200 * np.arange(RATE) / RATE + seed)
+    # At 200 Hz the same few phases come again and again, and one a hair below the ceiling would count a hundred times.
+    wave = gain * np.sin(2 * np.pi * 203.7 * np.arange(RATE) / RATE + seed)
     cut = np.clip(wave, -ceiling, ceiling)
     lost = int((np.abs(wave) >= ceiling).sum())
-    assert abs(clipped_samples(cut) - lost) <= 0.02 * lost
+    assert abs(clipped_samples(cut) - lost) <= 0.005 * lost
 
 
 def test_one_peak_at_full_scale_is_not_clipping() -> None:
