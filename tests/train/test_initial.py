@@ -15,12 +15,10 @@ from tests.tones import Learned, learned, tiny_config
 CPU = torch.device("cpu")
 
 
-def again(folder: Learned, out: Path, *overrides: str, train: Path | None = None) -> Trained:
+def again(folder: Learned, out: Path, *overrides: str) -> Trained:
     """A run of one epoch that begins with what was learned, at a rate that hardly changes it."""
     settings = [f"train.initial={folder.out / 'model'}", "train.epochs=1", "train.average=1", *overrides]
-    return train_model(
-        tiny_config("train.learning_rate=1e-6", *settings), "test", train or folder.train, folder.dev, out, CPU
-    )
+    return train_model(tiny_config("train.learning_rate=1e-6", *settings), "test", folder.train, folder.dev, out, CPU)
 
 
 def test_it_begins_with_what_was_learned(
@@ -40,11 +38,12 @@ def test_other_words_get_a_head_of_their_own(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = learned(tmp_path_factory)
-    renamed = [replace(one, text=one.text.replace("do", "ut")) for one in read_manifest(folder.train)]
-    write_manifest(tmp_path / "train.jsonl", renamed)
-    write_manifest(tmp_path / "dev.jsonl", renamed[:4])
-    settings = tiny_config(f"train.initial={folder.out / 'model'}", "train.epochs=1", "train.learning_rate=1e-6")
-    train_model(settings, "test", tmp_path / "train.jsonl", tmp_path / "dev.jsonl", tmp_path / "out", CPU)
+    for path in (folder.train, folder.dev):
+        write_manifest(
+            tmp_path / path.name, [replace(one, text=one.text.replace("do", "ut")) for one in read_manifest(path)]
+        )
+    renamed = replace(folder, train=tmp_path / folder.train.name, dev=tmp_path / folder.dev.name)
+    again(renamed, tmp_path / "out")
     assert f"begun with the weights of {folder.out / 'model'}; head anew\n" in capsys.readouterr().out
     former, found = (load_model(one / "model").model for one in (folder.out, tmp_path / "out"))
     for one, other in zip(former.encoder.parameters(), found.encoder.parameters(), strict=True):
