@@ -26,12 +26,15 @@ stage 17 $english/doctor/doctor.json asr doctor $english/{train,dev}.jsonl --con
 training=(asr train --threads 2 --config recipes/english/conf/blstm.yaml
     --train $english/train.jsonl --dev $english/dev.jsonl)
 stage 18 "$exp/first/model/SHA256SUMS" "${training[@]}" --out "$exp/first" "${overrides[@]}"
-# Once more from there, with less that disturbs; apart, because each of the two is as much as one sitting holds.
-longer=(train.initial="$exp/first/model" train.epochs=10 train.learning_rate=0.0012 train.warmup_epochs=0.3 train.average=2
-    train.chunk_share=0.3 augment.reverberation_probability=0.15 augment.coloured_noise_probability=0.2
-    augment.codec_probability=0.2)
-stage 19 "$exp/model/SHA256SUMS" "${training[@]}" --out "$exp" "${overrides[0]}" "${longer[@]}" "${overrides[@]:1}"
+# Twice more from there, with less and less that disturbs; apart, because each of the three is as much as one sitting holds.
+again=("${overrides[0]}" train.warmup_epochs=0.3 train.epochs=10 train.average=2)
+second=(train.initial="$exp/first/model" train.learning_rate=0.0012 train.chunk_share=0.3
+    augment.reverberation_probability=0.15 augment.coloured_noise_probability=0.2 augment.codec_probability=0.2)
+stage 19 "$exp/second/model/SHA256SUMS" "${training[@]}" --out "$exp/second" "${again[@]}" "${second[@]}" "${overrides[@]:1}"
+third=(train.initial="$exp/second/model" train.learning_rate=0.001 train.chunk_share=0.2
+    augment.reverberation_probability=0.1 augment.coloured_noise_probability=0.15 augment.codec_probability=0.15)
+stage 20 "$exp/model/SHA256SUMS" "${training[@]}" --out "$exp" "${again[@]}" "${third[@]}" "${overrides[@]:1}"
 with=(--lm $lm --lexicon $lexicon --beam 256)  # wider ones take more time than they are worth to who transcribes
-stage 20 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
-stage 21 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
+stage 21 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
+stage 22 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status
