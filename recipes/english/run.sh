@@ -27,11 +27,11 @@ training=(asr train --threads 2 --config recipes/english/conf/blstm.yaml
     --train $english/train.jsonl --dev $english/dev.jsonl)
 stage 18 "$exp/first/model/SHA256SUMS" "${training[@]}" --out "$exp/first" "${overrides[@]}"
 # Twice more from there, with less and less that disturbs; apart, because each of the three is as much as one sitting holds.
-again=("${overrides[0]}" train.warmup_epochs=0.3 train.epochs=10 train.average=2)
-second=(train.initial="$exp/first/model" train.learning_rate=0.0012 train.chunk_share=0.3
+again=(train.warmup_epochs=0.3 train.epochs=10 train.average=2)
+second=("${overrides[0]}" train.initial="$exp/first/model" train.learning_rate=0.0012 train.chunk_share=0.3
     augment.reverberation_probability=0.15 augment.coloured_noise_probability=0.2 augment.codec_probability=0.2)
 stage 19 "$exp/second/model/SHA256SUMS" "${training[@]}" --out "$exp/second" "${again[@]}" "${second[@]}" "${overrides[@]:1}"
-third=(train.initial="$exp/second/model" train.learning_rate=0.001 train.chunk_share=0.2
+third=(seed=$((seed + 100)) train.initial="$exp/second/model" train.learning_rate=0.001 train.chunk_share=0.2  # draws anew
     augment.reverberation_probability=0.1 augment.coloured_noise_probability=0.15 augment.codec_probability=0.15)
 stage 20 "$exp/model/SHA256SUMS" "${training[@]}" --out "$exp" "${again[@]}" "${third[@]}" "${overrides[@]:1}"
 with=(--lm $lm --lexicon $lexicon --beam 256)  # wider ones take more time than they are worth to who transcribes
