@@ -41,6 +41,7 @@ _ENCODERS = {
     "opus": _Encoder("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
 }
 WITH_BITRATE = ("mp3", "opus")
+_MP3_DELAY = 1105  # samples: 576 of LAME's and the 529 of every decoder
 
 
 def check_codecs(codecs: Sequence[Codec]) -> None:
@@ -91,6 +92,8 @@ def _coded(samples: np.ndarray, rate: int, codec: Codec, bitrate: float) -> np.n
     soundfile.write(file, np.clip(samples, -1, 1), rate, encoder.coding, format=encoder.container, **options)
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")
+    if codec == "mp3" and len(decoded) > len(samples):  # frames too small to hold the note of what is to be cut off
+        decoded = decoded[_MP3_DELAY:]
     return _fitted(decoded, len(samples))
 
 

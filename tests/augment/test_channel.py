@@ -43,18 +43,21 @@ def test_the_telephone_kills_what_it_does_not_carry(codec: Codec, rate: int) -> 
         assert after[0] < before[0] - 15
 
 
-@pytest.mark.parametrize("codec", [*NARROW[:3], "mp3", "opus"])
+AT = [*((codec, 64.0) for codec in NARROW[:3]), *((codec, float(rate)) for codec in WITH_BITRATE for rate in (16, 32, 64))]
+
+
+@pytest.mark.parametrize(("codec", "bitrate"), AT)
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 48000])
-def test_nothing_is_delayed(codec: Codec, rate: int) -> None:
+def test_nothing_is_delayed(codec: Codec, bitrate: float, rate: int) -> None:
     """The strongest correlation lies at lag 0, within half a millisecond."""
     hertz = np.fft.rfftfreq(2 * rate, 1 / rate)
     spectrum = np.fft.rfft(noise(2 * rate)) * ((hertz > 400) & (hertz < 3000))
     band = np.fft.irfft(spectrum).astype(np.float32)
-    heard = transmit(band, rate, codec, 64.0)
+    heard = transmit(band, rate, codec, bitrate)
     cross = np.fft.irfft(np.conj(np.fft.rfft(band)) * np.fft.rfft(heard))
     lag = int(np.argmax(cross))
     assert min(lag, len(cross) - lag) <= 0.0005 * rate
-    assert cross.max() / np.dot(band, band) > 0.7
+    assert cross.max() / np.dot(band, band) > (0.7 if bitrate == 64 else 0.5)  # noise, which codecs do not keep
 
 
 @pytest.mark.parametrize("codec", CODECS)
