@@ -22,10 +22,17 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 
 
 def make_optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and norms do not."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    """AdamW (Loshchilov and Hutter 2019); matrices decay; biases, peepholes and norms of any shape do not."""
+    stays = {
+        parameter
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim < 2 or isinstance(module, nn.LayerNorm) or name == "peepholes"
+    }
+    groups = [
+        {"params": [one for one in model.parameters() if one not in stays], "weight_decay": weight_decay},
+        {"params": [one for one in model.parameters() if one in stays], "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 

@@ -34,13 +34,17 @@ def test_is_continuous_and_has_one_top(warmup: float) -> None:
     assert done[top] == pytest.approx(min(warmup, 10), abs=0.01)
 
 
-def test_matrices_decay_and_vectors_do_not() -> None:
-    model = AcousticModel(tiny_config("encoder.layer_norm=true", "encoder.subsampling.kind=conv"), 5)
+@pytest.mark.parametrize("kind", ["conv", "conv1d", "vgg", "deepspeech2"])
+def test_matrices_decay_and_biases_norms_and_peepholes_do_not(kind: str) -> None:
+    cell = ["encoder.cell=peephole", "encoder.layer_norm=true"]
+    model = AcousticModel(tiny_config(*cell, f"encoder.subsampling.kind={kind}"), 5)
     decaying, others = make_optimizer(model, rate=1e-3, weight_decay=0.1).param_groups
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0)
-    assert {parameter.ndim for parameter in decaying["params"]} == {2, 3}
-    assert {parameter.ndim for parameter in others["params"]} == {1}
-    assert len(decaying["params"]) + len(others["params"]) == len(list(model.parameters()))
+    expected = {
+        name: not ("norm" in name or "bias" in name or "peepholes" in name) for name, _ in model.named_parameters()
+    }
+    assert {id(one) for one in decaying["params"]} == {id(model.get_parameter(name)) for name in expected if expected[name]}
+    assert len(decaying["params"]) + len(others["params"]) == len(expected)
 
 
 def test_a_steps_dropout_depends_on_seed_and_step_alone() -> None:
