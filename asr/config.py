@@ -90,6 +90,10 @@ class TokenConfig(Strict):
             raise ValueError("kind=phone needs a pronouncing dictionary: say which with tokens.dictionary=FILE")
         if self.kind != "phone":
             refuse_idle(self, ("dictionary", "g2p", "stress"), f"this is kind={self.kind}", "give kind=phone")
+        if self.kind not in ("unigram", "bpe"):
+            refuse_idle(self, ["size"], f"this is kind={self.kind}", "give kind=unigram or kind=bpe")
+        if self.kind != "char":
+            refuse_idle(self, ["characters"], f"this is kind={self.kind}", "give kind=char")
         return self
 
 
@@ -129,6 +133,8 @@ class AugmentConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> AugmentConfig:
+        if self.noise is None:
+            refuse_idle(self, ("noise_probability", "noise_snr"), "no recordings are mixed in", "give noise=FOLDER")
         if any(not 0.5 <= speed <= 2 for speed in self.speeds):
             raise ValueError(f"speeds must lie between 0.5 and 2, these are {self.speeds}")
         if len(set(self.speeds)) != len(self.speeds):
@@ -170,7 +176,10 @@ class TrainConfig(Strict):
     clip: float = Field(5.0, gt=0, description="largest norm of a step's gradient")
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better dev WER; 0: never")
     average: int = Field(5, ge=1, description="epochs whose weights are averaged for the final model")
-    average_over: Literal["last", "best"] = Field("last", description="which epochs: the last, or the best by dev WER")
+    average_over: Literal["last", "best"] | None = Field(
+        None,
+        description="which epochs: the last, or the best by dev WER; default: the best if patience is set",
+    )
     ema: float = Field(
         0.0,
         ge=0,
@@ -209,6 +218,11 @@ class TrainConfig(Strict):
                 f"chunk_latency must be the lowest and the highest value, above 0 and up to 30; this is {[low, high]}"
             )
         return self
+
+    @property
+    def averages_best(self) -> bool:
+        """Whether the best epochs are averaged, not the last, which patience lets run behind the best."""
+        return self.average_over == "best" or (self.average_over is None and self.patience > 0)
 
 
 class Config(Strict):

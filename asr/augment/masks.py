@@ -33,7 +33,7 @@ def spec_augment(
     augment: AugmentConfig,
     front_end: FeatureConfig,
 ) -> Tensor:
-    """SpecAugment without time warping: bands and stretches of time set to 0, the mean of normalised features.
+    """SpecAugment without time warping: bands and stretches of time set to 0, the mean of features if normalised.
 
     A band is masked together with its differences; cepstral coefficients are no bands, so ``mfcc`` has masks in time
     only. An utterance has round(time_masks · seconds) masks in time, none of them longer than a fifth of it. What an

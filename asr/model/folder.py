@@ -94,7 +94,8 @@ def check_sums(folder: Path, weights: Sequence[str] = (WEIGHTS,)) -> str:
     """
     sums = folder / "SHA256SUMS"
     if not folder.is_dir():
-        raise AsrError(f"{folder}: there is no such model folder")
+        what = "is a file, not a model folder" if folder.is_file() else "there is no such model folder"
+        raise AsrError(f"{folder}: {what}")
     if not sums.exists():
         raise AsrError(f"{folder}: not a finished model folder, its SHA256SUMS is missing")
     listed = set()

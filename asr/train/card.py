@@ -65,9 +65,7 @@ def _self_attention(config: Config) -> str:
 
 
 def _chosen(config: Config) -> str:
-    by_rule = ["when to stop"] * bool(config.train.patience) + ["the epochs to average"] * (
-        config.train.average_over == "best"
-    )
+    by_rule = ["when to stop"] * bool(config.train.patience) + ["the epochs to average"] * (config.train.averages_best)
     return ", ".join(["the settings, by whoever wrote the config", *by_rule])
 
 

@@ -273,16 +273,16 @@ def quality(row: dict[str, float]) -> tuple[float, float, float]:
     return row["dev_wer"], row["dev_cer"], row["dev_loss"]
 
 
-def epochs_to_average(history: list[dict[str, float]], count: int, which: str) -> list[int]:
-    """The epochs whose weights make the final model: the last ``count``, or the best by dev."""
-    rows = history if which == "last" else sorted(history, key=lambda row: (*quality(row), row["epoch"]))
-    chosen = rows[-count:] if which == "last" else rows[:count]
+def epochs_to_average(history: list[dict[str, float]], count: int, best: bool) -> list[int]:
+    """The epochs whose weights make the final model: the best by dev, or the last ``count``."""
+    rows = sorted(history, key=lambda row: (*quality(row), row["epoch"])) if best else history
+    chosen = rows[:count] if best else rows[-count:]
     return sorted(int(row["epoch"]) for row in chosen)
 
 
 def epochs_to_export(history: list[dict[str, float]], config: TrainConfig) -> list[int]:
     """The epochs that make the final model: one, where their weights are moving averages already."""
-    return epochs_to_average(history, 1 if config.ema else config.average, config.average_over)
+    return epochs_to_average(history, 1 if config.ema else config.average, config.averages_best)
 
 
 def prune_epochs(folder: Path, keep: list[int]) -> None:

@@ -24,9 +24,6 @@ from asr.train.reporting import Reporter
 from asr.train.select import refuse_too_many
 from asr.train.trainer import Trainer
 
-_MOST_BROKEN = 10
-_MOST_LOADERS = 8
-
 
 class Stopped(AsrError):
     """The run was asked to stop (Ctrl-C, SIGTERM), and its state was saved."""

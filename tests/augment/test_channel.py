@@ -43,7 +43,7 @@ def test_the_telephone_kills_what_it_does_not_carry(codec: Codec, rate: int) -> 
         assert after[0] < before[0] - 15
 
 
-AT = [*((codec, 64.0) for codec in NARROW[:3]), *((codec, float(rate)) for codec in WITH_BITRATE for rate in (16, 32, 64))]
+AT = [(codec, 64.0) for codec in NARROW[:3]] + [(codec, rate) for codec in WITH_BITRATE for rate in (16.0, 32.0, 64.0)]
 
 
 @pytest.mark.parametrize(("codec", "bitrate"), AT)

@@ -224,7 +224,13 @@ HISTORY: list[dict[str, float]] = [
     ],
 )
 def test_which_epochs_are_averaged(count: int, which: str, chosen: list[int]) -> None:
-    assert epochs_to_average(HISTORY, count, which) == chosen
+    assert epochs_to_average(HISTORY, count, which == "best") == chosen
+
+
+def test_patience_which_lets_a_run_go_past_its_best_averages_the_best() -> None:
+    assert epochs_to_export(HISTORY, TrainConfig(average=2, patience=2)) == [3, 4]
+    assert epochs_to_export(HISTORY, TrainConfig(average=2, patience=2, average_over="last")) == [5, 6]
+    assert epochs_to_export(HISTORY, TrainConfig(average=2, average_over="best")) == [3, 4]
 
 
 def test_moving_averages_are_not_averaged_again() -> None:
@@ -237,8 +243,8 @@ def test_moving_averages_are_not_averaged_again() -> None:
 def test_what_is_averaged_at_the_end_was_never_pruned_on_the_way(which: str) -> None:
     kept: set[int] = set()
     for end in range(1, len(HISTORY) + 1):
-        kept = (kept | {end}) & set(epochs_to_average(HISTORY[:end], 3, which))
-    assert sorted(kept) == epochs_to_average(HISTORY, 3, which)
+        kept = (kept | {end}) & set(epochs_to_average(HISTORY[:end], 3, which == "best"))
+    assert sorted(kept) == epochs_to_average(HISTORY, 3, which == "best")
 
 
 def test_the_average_is_the_mean_of_the_stored_weights(tmp_path: Path) -> None:
