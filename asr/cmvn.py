@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from asr.audio import read_utterance
 from asr.errors import AsrError
 from asr.features import Features, estimate_cmvn
+from asr.loudness import speech_level
 from asr.manifest import Utterance
 
 # An hour settles the mean and variance of a band to the third digit; more would only cost time.
@@ -38,6 +40,28 @@ def corpus_statistics(features: Features, utterances: Sequence[Utterance], seed:
     Raises:
         AsrError: not one utterance could be read.
     """
+    return estimate_cmvn(_raw(features, _drawn(utterances, seed)))
+
+
+def corpus_level(utterances: Sequence[Utterance], rate: int, seed: int) -> float | None:
+    """Mean level of the speech of at most an hour of a corpus, drawn at random [dB of full scale]; None: all is silent.
+
+    Args:
+        utterances: of the corpus.
+        rate: to read them at [Hz].
+        seed: of what is drawn, the same as for `corpus_statistics`.
+    """
+    levels = []
+    for utterance in _drawn(utterances, seed):
+        with contextlib.suppress(AsrError):  # named when it is trained on
+            root = speech_level(read_utterance(utterance, rate), rate)
+            if 0 < root < math.inf:
+                levels.append(20 * math.log10(root))
+    return float(np.mean(levels)) if levels else None
+
+
+def _drawn(utterances: Sequence[Utterance], seed: int) -> list[Utterance]:
+    """At most an hour of a corpus."""
     chosen: list[Utterance] = []
     seconds = 0.0
     for index in np.random.default_rng(seed).permutation(len(utterances)):
@@ -45,7 +69,7 @@ def corpus_statistics(features: Features, utterances: Sequence[Utterance], seed:
             break
         chosen.append(utterances[index])
         seconds += utterances[index].duration
-    return estimate_cmvn(_raw(features, chosen))
+    return chosen
 
 
 def speaker_statistics(features: Features, utterances: Sequence[Utterance]) -> dict[str, Tensor]:

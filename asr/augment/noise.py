@@ -12,9 +12,8 @@ from asr.audio import open_audio, read_audio
 from asr.augment.spectrum import shape_spectrum
 from asr.errors import AsrError
 from asr.importers import AUDIO_SUFFIXES
+from asr.loudness import root_mean_square, speech_level
 
-_FRAMES = 100  # a second: levels are taken over 10 ms
-_BELOW_LOUD = 35.0  # [dB] how far below its loud frames speech counts as a pause
 _FLAT_BELOW = 20.0  # [Hz] a slope that went on to 0 Hz would put all of the power where nothing is heard
 _OCTAVE = 20 * math.log10(2)  # [dB] what halving a frequency does to an amplitude of 1 / f
 _TRIED = 0.1  # [s] of a recording's end that is read beforehand: what is cut short shows there
@@ -106,30 +105,6 @@ def coloured_noise(length: int, rate: int, slope: float, random: np.random.Gener
     if slope == 0:
         return white
     return shape_spectrum(white, rate, lambda hertz: (np.maximum(hertz, _FLAT_BELOW) / 1000) ** (slope / _OCTAVE))
-
-
-def root_mean_square(samples: np.ndarray) -> float:
-    """Of all samples; 0 for none."""
-    return math.sqrt(float(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-
-
-def speech_level(samples: np.ndarray, rate: int) -> float:
-    """Root mean square over the frames of 10 ms in which there is speech: those at most 35 dB below the loud ones.
-
-    Args:
-        samples: float32, shape (samples,).
-        rate: of the samples [Hz].
-
-    Returns:
-        On the samples' scale; 0 for silence.
-    """
-    frame = max(1, rate // _FRAMES)
-    whole = len(samples) // frame * frame
-    powers = np.square(samples[:whole], dtype=np.float64).reshape(-1, frame).mean(axis=1)  # (frames,)
-    if not powers.any():
-        return root_mean_square(samples)
-    loud = np.quantile(powers[powers > 0], 0.95) * 10 ** (-_BELOW_LOUD / 10)
-    return math.sqrt(float(powers[powers >= loud].mean()))
 
 
 def mix(samples: np.ndarray, noise: np.ndarray, snr: float, rate: int) -> np.ndarray:

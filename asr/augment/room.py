@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr.augment.copies import between
-from asr.augment.noise import root_mean_square
 from asr.augment.spectrum import convolve
 from asr.compiled import kernel
 from asr.config import AugmentConfig
+from asr.loudness import root_mean_square
 
 SOUND = 343.0  # [m/s] at 20 °C
 _LONGEST = 1.0  # [s] of an impulse response

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr.cmvn import corpus_statistics, speaker_statistics
+from asr.cmvn import corpus_level, corpus_statistics, speaker_statistics
 from asr.config import Config
 from asr.errors import AsrError
 from asr.files import make_folder, sha256
@@ -216,6 +216,8 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     usable, rejected = _select("train", utterances, tokenizer, config, model)
     judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
     statistics, judged_statistics = _normalisation(model, usable, judged, config.seed)
+    if config.features.cmvn in ("global", "none"):
+        said["speech_level"] = corpus_level([one.utterance for one in usable], config.features.rate, config.seed)
     model.to(device)
     bfloat16 = config.train.precision == "bfloat16" or (config.train.precision == "auto" and bfloat16_is_fast(device))
     trainer = Trainer(config, model, usable, statistics, bfloat16)

@@ -9,6 +9,7 @@ import numpy as np
 
 from asr.errors import AsrError
 from asr.tokens import Tokenizer
+from asr.transcribe.level import training_level
 from asr.transcribe.streamed import Streamed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Backend(Protocol):
         shift: feature frames are so many samples apart; an encoder frame is ``factor`` of them.
         factor: feature frames for each encoder frame.
         frame_seconds: distance between two encoder frames [s].
+        level: of the speech that it was trained on [dB of full scale]; None: levels make no difference to it.
         tokenizer: what its columns mean.
         sha256: of the folder's SHA256SUMS, which stands for every byte of the model.
     """
@@ -34,6 +36,7 @@ class Backend(Protocol):
     shift: int
     factor: int
     frame_seconds: float
+    level: float | None
     tokenizer: Tokenizer
     sha256: str
 
@@ -70,6 +73,7 @@ class TorchBackend:
         self.rate = self.model.config.features.rate
         self.shift, self.factor = self.model.features.shift_samples, self.model.encoder.factor
         self.frame_seconds, self.sha256 = self.model.frame_seconds, recogniser.sha256
+        self.level = training_level(self.model.config, recogniser.trained)
 
     def output_length(self, samples: int) -> int:
         return self.model.output_length(samples)

@@ -14,6 +14,7 @@ from asr.errors import AsrError, UsageError
 from asr.model.folder import EXPORTED, STREAM, open_folder
 from asr.onnx_network import open_network
 from asr.runtime import available_threads
+from asr.transcribe.level import training_level
 from asr.transcribe.streamed import Streamed
 
 
@@ -46,6 +47,7 @@ class OnnxBackend:
         features, self.factor = found.config.features, found.config.encoder.factor
         self.rate, self.shift = features.rate, features.shift_samples
         self.frame_seconds = found.config.frame_seconds
+        self.level = training_level(found.config, found.trained)
         path = found.weights
         self._threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self._threads)

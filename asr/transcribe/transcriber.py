@@ -18,6 +18,7 @@ from asr.decode.system import System, greedy_system
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.transcribe.backend import Backend
+from asr.transcribe.level import Leveller
 from asr.transcribe.segment import Window, speech_windows
 from asr.transcribe.stitch import join, widest_gap
 from asr.transcribe.transcript import Segment, Transcript
@@ -202,11 +203,11 @@ class Transcriber:
         """The windows of each recording that are long enough for the network, and its end behind them."""
         frame = self.backend.shift * self.backend.factor
         for source in sources:
-            seen = _Seen(source.blocks)
+            seen, levelled = _Seen(source.blocks), Leveller(self.backend.level, self.backend.rate)
             try:
                 for window in speech_windows(seen, self.backend.rate, frame):
                     if self.backend.output_length(len(window.samples)):
-                        yield window
+                        yield replace(window, samples=levelled(window.samples))
             except AsrError as error:
                 yield _End(source, seen.samples, str(error))
                 continue

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from asr.augment import noise as module
-from asr.augment.noise import coloured_noise, mix, noise_recordings, read_noise, root_mean_square, speech_level
+from asr.augment.noise import coloured_noise, mix, noise_recordings, read_noise
 from asr.errors import AsrError
+from asr.loudness import root_mean_square, speech_level
 
 RATE = 16000
 

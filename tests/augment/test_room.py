@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asr.augment.noise import root_mean_square
 from asr.augment.room import (
     SOUND,
     Room,
@@ -18,6 +17,7 @@ from asr.augment.room import (
     reverberate,
 )
 from asr.config import AugmentConfig
+from asr.loudness import root_mean_square
 
 RATE = 16000
 ROOM = Room((5.0, 4.0, 3.0), 0.3, (1.3, 1.1, 1.6), (3.1, 2.9, 1.2))

@@ -22,7 +22,7 @@ class Listener:
         heard: samples of each waveform, in the order they came.
     """
 
-    rate, shift, factor, frame_seconds, sha256 = RATE, FRAME // 3, 3, FRAME / RATE, ""
+    rate, shift, factor, frame_seconds, level, sha256 = RATE, FRAME // 3, 3, FRAME / RATE, None, ""
 
     def __init__(self, tokenizer: Tokenizer, edge: int = 0) -> None:
         assert len(tokenizer) <= _PITCHES + 1

@@ -41,7 +41,7 @@ def exported(tones: Learned, request: pytest.FixtureRequest, tmp_path_factory: p
 
 def test_it_is_the_trained_model(tones: Learned, exported: Path) -> None:
     trained, found = TorchBackend(load_model(tones.out / "model"), torch.device("cpu")), OnnxBackend(exported, 2)
-    for name in ("rate", "shift", "factor", "frame_seconds"):
+    for name in ("rate", "shift", "factor", "frame_seconds", "level"):
         assert getattr(trained, name) == getattr(found, name)
     assert trained.tokenizer.symbols == found.tokenizer.symbols
     assert found.sha256 == sha256(exported / "SHA256SUMS")
