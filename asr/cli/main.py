@@ -29,7 +29,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
+def print_version(wanted: bool) -> None:
+    """Behind ``--version``: prints it and leaves."""
     if wanted:
         print(f"asr {__version__}")
         raise typer.Exit
@@ -37,7 +38,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 
@@ -68,7 +69,9 @@ def run(application: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except AsrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from asr.transcribe.inputs import printable  # names may hold line ends, and what turns a terminal's line
+
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_status)
     except (KeyboardInterrupt, SystemExit) as left:  # typer turns Ctrl-C into a silent exit with 130
         if isinstance(left, SystemExit) and left.code != 130:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from asr.cli.main import run
+from asr.cli.main import print_version, run
 from asr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ def transcribe_audio(
     precision: str = typer.Option("auto", "--precision", help="float32, bfloat16 or int8.", rich_help_panel=_MODEL),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda.", rich_help_panel=_MODEL),
     threads: int = typer.Option(0, "--threads", min=0, help="CPU threads; 0: every core.", rich_help_panel=_MODEL),
+    version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Turn recordings into text: printed, or written as subtitles and tables with the times of words.
 
     A recording that fails is named, the others are done, and the exit status is 1.
     """
     live = mic or latency is not None
-    _check(recordings or [], mic, live, formats, out, overwrite, skip_existing, as_json, dry_run)
+    _check(recordings or [], mic, live, formats, out, overwrite, skip_existing, as_json, dry_run, min_confidence)
     options = {
         "lm": lm,
         "lexicon": lexicon,
@@ -88,21 +90,21 @@ def transcribe_audio(
     from asr.transcribe.inputs import find_recordings
 
     found = find_recordings(recordings, glob) if recordings else None
-    if live:
-        _listen(found, model, options, 1.0 if latency is None else latency, as_json)
-        return
-    assert found is not None
-    jobs = _jobs(found, formats, out, overwrite, skip_existing)
-    if dry_run:
-        _tell_plan(found, jobs, model)
-        return
     with _ended_properly():
+        if live:
+            _listen(found, model, options, 1.0 if latency is None else latency, as_json)
+            return
+        assert found is not None
+        jobs = _jobs(found, formats, out, overwrite, skip_existing)
+        if dry_run:
+            _tell_plan(found, jobs, model, options)
+            return
         failed = _transcribe(jobs, model, options, as_json, min_confidence)
     for fault in found.faults:
         print(f"error: {fault}", file=sys.stderr)
+    if failed and len(jobs) > 1:
+        print(f"{failed} of {len(jobs)} recordings could not be transcribed", file=sys.stderr)
     if failed or found.faults:
-        if failed:
-            print(f"{failed} of {len(jobs)} recordings could not be transcribed", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -116,12 +118,17 @@ def _check(
     skip_existing: bool,
     as_json: bool,
     dry_run: bool,
+    min_confidence: float,
 ) -> None:
     """Refuses options that mean nothing without, or beside, each other."""
-    if bool(recordings) == mic:
-        raise UsageError("give recordings (files, folders, - for standard input), or --mic, and not both")
+    if not recordings and not mic:
+        raise UsageError("nothing to transcribe: give recordings (files, folders, - for standard input), or --mic")
+    if recordings and mic:
+        raise UsageError("--mic listens to the microphone: leave out the recordings, or --mic")
     if live and (formats or dry_run):
         raise UsageError("--mic and --latency print what is said as it is said: leave out --format and --dry-run")
+    if min_confidence and (live or as_json):
+        raise UsageError("--min-confidence marks words in files and in texts: leave out --json, --mic and --latency")
     if as_json and formats:
         raise UsageError("--json prints and --format writes files: give one")
     if overwrite and skip_existing:
@@ -139,7 +146,7 @@ def _jobs(found: Found, formats: str | None, out: Path | None, overwrite: bool, 
         return [Job(one.audio, {}) for one in found.recordings]
     jobs = plan(found.recordings, read_formats(formats), out)
     if skip:
-        left = [job for job in jobs if not job.is_done]
+        left = [job.left for job in jobs if job.left.files]
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} recordings have their files already", file=sys.stderr)
         return left
@@ -148,17 +155,26 @@ def _jobs(found: Found, formats: str | None, out: Path | None, overwrite: bool, 
     return jobs
 
 
-def _tell_plan(found: Found, jobs: Sequence[Job], model: Path | None) -> None:
-    """Prints what would be done, and does nothing."""
-    from asr.transcribe.inputs import printable
+def _tell_plan(found: Found, jobs: Sequence[Job], model: Path | None, options: dict[str, Any]) -> None:
+    """Prints what would be done, and does nothing but load the model and look whether there are such files."""
+    from asr.audio import probe
+    from asr.errors import AsrError
+    from asr.transcribe.inputs import STANDARD_INPUT, printable
     from asr.transcribe.load import find_model
 
-    print(f"model: {find_model(model)}")
+    _loaded(model, options)
+    print(f"model: {printable(find_model(model))}")
+    faults = list(found.faults)
     for job in jobs:
         print(f"{printable(job.audio)} → {', '.join(map(printable, job.files.values())) or 'standard output'}")
-    for fault in found.faults:
+        try:
+            if job.audio != STANDARD_INPUT:
+                probe(job.audio)
+        except AsrError as error:
+            faults.append(printable(error))
+    for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
-    if found.faults:
+    if faults:
         raise typer.Exit(1)
 
 
@@ -170,6 +186,7 @@ def _transcribe(
     from asr.errors import AsrError
     from asr.transcribe.inputs import printable
     from asr.transcribe.outputs import make_folders
+    from asr.transcribe.writers import Txt
 
     if not jobs:
         return 0
@@ -177,9 +194,12 @@ def _transcribe(
     began = time.monotonic()
     transcriber = _loaded(model, options)
     failed, spoken = 0, 0.0
+    many = len(jobs) > 1
     total = _seconds(jobs)
     with contextlib.ExitStack() as stack:
-        report = stack.enter_context(progress("transcribing", AUDIO)) if any(job.files for job in jobs) else None
+        # Texts that appear on the terminal are progress themselves.
+        shown = any(job.files for job in jobs) or (not sys.stdout.isatty() and (many or sys.stderr.isatty()))
+        report = stack.enter_context(progress("transcribing", AUDIO)) if shown else None
         heard = (lambda seconds: report(round(seconds), total)) if report else None
         for job, outcome in zip(jobs, transcriber.transcribe_files([job.audio for job in jobs], heard), strict=True):
             error = outcome.error
@@ -196,11 +216,11 @@ def _transcribe(
             if as_json:
                 print(_json_line(outcome), flush=True)
             elif not job.files and outcome.transcript is not None:
-                name = f"{printable(job.audio)}: " if len(jobs) > 1 else ""
-                print(name + outcome.transcript.text, flush=True)
-    if report is not None:
+                text = Txt(min_confidence).write(outcome.transcript).rstrip("\n")
+                print(f"{printable(job.audio)}: {' '.join(text.splitlines())}" if many else text, flush=True)
+    if many or any(job.files for job in jobs):
         took = time.monotonic() - began
-        done = f"{len(jobs) - failed} of {len(jobs)} recordings" if failed else f"{len(jobs)} recordings"
+        done = f"{len(jobs) - failed} of {len(jobs)} recordings" if many else "1 recording"
         print(
             f"{done}, {_hours(spoken)} of audio, in {_hours(took)}: {spoken / took:,.0f} × real time", file=sys.stderr
         )
@@ -245,23 +265,27 @@ def _listen(found: Found | None, model: Path | None, options: dict[str, Any], la
     from asr.audio import stream_audio
     from asr.cli.live import listen
     from asr.errors import AsrError
+    from asr.transcribe.inputs import printable
     from asr.transcribe.microphone import microphone
 
     transcriber = _loaded(model, options)
     rate = transcriber.backend.rate
     if found is None:
+        blocks = microphone(rate)
+        first = next(blocks)  # which fails where there is none
         print("listening; Ctrl-C ends it", file=sys.stderr)
-        listen(microphone(rate), transcriber.stream(latency), as_json)
+        listen(itertools.chain([first], blocks), transcriber.stream(latency), as_json)
         return
     failed = list(found.faults)
     for one in found.recordings:
+        name = one.audio if len(found.recordings) > 1 else None
         try:
-            if listen(stream_audio(one.audio, rate), transcriber.stream(latency), as_json):
+            if listen(stream_audio(one.audio, rate), transcriber.stream(latency), as_json, name):
                 raise KeyboardInterrupt
         except UsageError:
             raise
         except AsrError as error:
-            failed.append(str(error))
+            failed.append(printable(error))
     for reason in failed:
         print(f"error: {reason}", file=sys.stderr)
     if failed:
@@ -269,16 +293,19 @@ def _listen(found: Found | None, model: Path | None, options: dict[str, Any], la
 
 
 def _seconds(jobs: Sequence[Job]) -> int | None:
-    """How long all recordings are together, as their headers say; None: one does not say."""
+    """How long all recordings are together, as their headers say; None: one does not say, though it may be sound."""
+    from asr import ffmpeg
     from asr.audio import probe
     from asr.errors import AsrError
+    from asr.transcribe.inputs import STANDARD_INPUT
 
     total = 0.0
     for job in jobs:
         try:
             total += probe(job.audio).duration
         except AsrError:
-            return None
+            if job.audio == STANDARD_INPUT or job.audio.suffix.lower() in ffmpeg.SUFFIXES:
+                return None
     return round(total)
 
 
@@ -296,16 +323,18 @@ def _json_line(outcome: Outcome) -> str:
 
 @contextlib.contextmanager
 def _ended_properly() -> Iterator[None]:
-    """Lets SIGTERM end the command as Ctrl-C does: what is being written is taken back, what is whole stays."""
+    """Lets SIGTERM and SIGHUP end the command as Ctrl-C does: what is being written is taken back."""
 
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    former = signal.signal(signal.SIGTERM, end)
+    heeded = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]  # nohup
+    former = {number: signal.signal(number, end) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 app.command()(transcribe_audio)

@@ -73,8 +73,12 @@ class SearchSettings(Strict):
         return self.changed(**{name: value for name, value in asdict(options).items() if name != "nbest"})
 
     def changed(self, **values: Any) -> SearchSettings:
-        """These settings with other values, checked."""
-        return SearchSettings.model_validate({**self.model_dump(), **values})
+        """These settings with other values.
+
+        Raises:
+            UsageError: a value of the wrong type or out of its range.
+        """
+        return make_settings({**self.model_dump(), **values})
 
     def calibration_of(self, other: SearchSettings) -> SearchSettings:
         """These settings with the other's times and confidences."""

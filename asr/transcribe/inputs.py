@@ -46,7 +46,8 @@ class Found:
 
     Attributes:
         recordings: in the order typed, those of a folder sorted by name; no file comes twice.
-        faults: a sentence for each folder that could not be searched, and for recordings that lack FFmpeg.
+        faults: a sentence for each folder that could not be searched or holds nothing, and for recordings that lack
+            FFmpeg.
     """
 
     recordings: tuple[Recording, ...]
@@ -67,16 +68,20 @@ def find_recordings(typed: Sequence[str], patterns: Sequence[str] = ()) -> Found
 
     Raises:
         UsageError: an address instead of a file, or nothing at all.
-        AsrError: a folder that cannot be read, or that holds no recording.
+        AsrError: there is no recording at all; says why for each folder.
     """
     recordings: list[Recording] = []
     faults: list[str] = []
     taken: set[str] = set()
     for text in typed:
-        _check_local(text)
+        check_local(text)
         path = Path.cwd() / "-" if text != "-" and Path(text) == STANDARD_INPUT else Path(text)
         if path != STANDARD_INPUT and _is_folder(path):
-            found = [Recording(file, path) for file in _search(path, patterns, faults)]
+            try:
+                found = [Recording(file, path) for file in _search(path, patterns, faults)]
+            except AsrError as error:  # the others are done all the same
+                faults.append(str(error))
+                continue
         else:
             found = [Recording(path)]
         for one in found:
@@ -84,6 +89,8 @@ def find_recordings(typed: Sequence[str], patterns: Sequence[str] = ()) -> Found
             if real not in taken:
                 taken.add(real)
                 recordings.append(one)
+    if not recordings:
+        raise AsrError("; ".join(faults))
     return Found(tuple(recordings), tuple(faults))
 
 
@@ -94,7 +101,12 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _check_local(text: str) -> None:
+def check_local(text: str) -> None:
+    """Refuses what is no name of a file, an address above all.
+
+    Raises:
+        UsageError: says what to do instead.
+    """
     if not text:
         raise UsageError("an empty name was given as a recording")
     address = _URL.match(text)

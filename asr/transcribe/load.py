@@ -37,8 +37,8 @@ def load_model(
 ) -> Transcriber:
     """Loads a model folder, made by ``asr train`` or ``asr export``, and makes it ready to transcribe.
 
-    With nothing said of the search, it is the one that ``asr decode --tune`` stored last with the model, if its
-    language model is where it was or in the model folder; otherwise the best token of each frame.
+    The search is the one that ``asr decode --tune`` stored last with the model, if its language model is where it was
+    or in the model folder; otherwise the best token of each frame. What is given replaces that part of it.
 
     Args:
         model: the folder; None: the model that comes with the package.
@@ -57,6 +57,8 @@ def load_model(
     """
     from asr.transcribe.transcriber import Transcriber
 
+    if isinstance(hotwords, str):
+        raise UsageError(f"hotwords are a list of phrases, such as [{hotwords!r}], this is a string")
     folder = find_model(model)
     backend = load_backend(folder, precision, device, threads)
     options = {
@@ -72,6 +74,8 @@ def load_model(
 
 def load_backend(folder: Path, precision: Precision, device: str, threads: int) -> Backend:
     """What computes log-probs, see `load_model`."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: it is one of {', '.join(PRECISIONS)}")
     exported = next((name for name in EXPORTED if (folder / name).is_file()), None)
     if exported is not None and not (folder / WEIGHTS).is_file():
         written = "int8" if "int8" in exported else "float32"
@@ -82,8 +86,6 @@ def load_backend(folder: Path, precision: Precision, device: str, threads: int) 
         from asr.transcribe.onnx_backend import OnnxBackend
 
         return OnnxBackend(folder, threads)
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: it is one of {', '.join(PRECISIONS)}")
     if precision == "int8":
         raise UsageError(f"{folder}: --precision int8 needs a model that asr export --int8 made of it")
     from asr.model.acoustic import load_model as load_recogniser
@@ -110,16 +112,38 @@ def find_model(model: str | Path | None) -> Path:
 def _system(folder: Path, backend: Backend, given: dict[str, Any], threads: int) -> System:
     """What makes words of the model's log-probs: greedy, or a beam search, see `load_model`."""
     tunings = [tuned for tuned in read_tuned(folder, backend.sha256) if tuned.search.ctc_weight in (None, 1)]
-    settings = None
-    if tunings and not {"lm", "lexicon"} & set(given):
-        settings = find_files(tunings[-1].search, folder)
-    if settings is not None:
-        settings = settings.changed(**{"hotwords": [], **given})
+    found = [find_files(tuned.search, folder) for tuned in reversed(tunings)]  # the newest first
+    there = [search for search in found if search is not None]
+    if {"lm", "lexicon"} & set(given):
+        base = next((search for search in there if not _other_files(search, given)), there[0] if there else None)
+    else:
+        base = found[0] if found else None
+    if base is not None:
+        settings = _replaced(base, given)
     elif given:
         settings = settle(tunings, given)
     else:
         return greedy_system(backend)
     return Search(backend, settings, threads or available_threads(), spell=_speller(folder, settings)).system()
+
+
+def _other_files(search: SearchSettings, given: dict[str, Any]) -> set[str]:
+    """Which of the language model and the lexicon are given and are not those of a search."""
+    named = {name: getattr(search, name) for name in ("lm", "lexicon") if name in given}
+    return {name for name, path in named.items() if path is None or Path(path).resolve() != Path(given[name]).resolve()}
+
+
+def _replaced(search: SearchSettings, given: dict[str, Any]) -> SearchSettings:
+    """A tuned search with what is given in the place of what it was tuned with; hotwords are those given alone."""
+    other = _other_files(search, given)
+    values: dict[str, Any] = {f"{name}_sha256": None for name in other}
+    if "lm" in other:  # the LSTM beside it was tuned together with it
+        values |= {"rescore": None, "rescore_sha256": None, "rescore_weight": None}
+    if "lexicon" in given:
+        values["closed"] = False
+    if "lm_weight" in given:
+        values["rescore_weight"] = None
+    return search.changed(**{**values, "hotwords": [], **given})
 
 
 def _speller(folder: Path, settings: SearchSettings) -> Callable[[str], list[Phones]] | None:

@@ -33,9 +33,9 @@ class Job:
         return [file for file in self.files.values() if os.path.lexists(file)]
 
     @property
-    def is_done(self) -> bool:
-        """Whether all of its files exist already."""
-        return len(self.there) == len(self.files)
+    def left(self) -> Job:
+        """The same without the files that exist already."""
+        return Job(self.audio, {kind: file for kind, file in self.files.items() if not os.path.lexists(file)})
 
     def write(self, transcript: Transcript, least_confidence: float = 0.0) -> None:
         """Writes each file whole or not at all; words less sure than ``least_confidence`` are marked.

@@ -18,6 +18,7 @@ from asr.decode.system import System, greedy_system
 from asr.errors import AsrError
 from asr.loading import by_length, prefetch
 from asr.transcribe.backend import Backend
+from asr.transcribe.inputs import check_local
 from asr.transcribe.level import Leveller
 from asr.transcribe.segment import Window, speech_windows
 from asr.transcribe.stitch import join, widest_gap
@@ -122,7 +123,8 @@ class Transcriber:
 
         Raises:
             AsrError: it cannot be read, is too short for speech, or holds nothing but zeros.
-            ValueError: samples of another shape or type, or a rate for a file, which has its own.
+            UsageError: an address instead of a file.
+            ValueError: samples of another shape or type, a rate below 1000 Hz, or one for a file, which has its own.
         """
         if isinstance(recording, np.ndarray):
             samples = self._samples(recording, rate)
@@ -130,6 +132,7 @@ class Transcriber:
         elif rate is not None:
             raise ValueError(f"{recording}: a file has its own rate; none can be given")
         else:
+            check_local(str(recording))
             source = self._file(Path(recording))
         ((_, outcome),) = self._run([source])
         if isinstance(outcome, str):
@@ -137,7 +140,7 @@ class Transcriber:
         return outcome
 
     def transcribe_files(
-        self, paths: Iterable[Path], report: Callable[[float], None] | None = None
+        self, paths: Iterable[Path | str], report: Callable[[float], None] | None = None
     ) -> Iterator[Outcome]:
         """Transcribes files, in their order; one that cannot be read to its end comes out with its error.
 
@@ -145,7 +148,7 @@ class Transcriber:
             paths: the files.
             report: is told now and then how much audio has gone through the network, of all files together [s].
         """
-        for source, outcome in self._run(map(self._file, paths), report):
+        for source, outcome in self._run((self._file(Path(path)) for path in paths), report):
             assert source.audio is not None
             if isinstance(outcome, str):
                 yield Outcome(source.audio, error=outcome)
@@ -175,6 +178,8 @@ class Transcriber:
             raise ValueError(f"samples must be a floating-point array of shape (samples,), this is {seen}")
         if not np.isfinite(samples).all():
             raise AsrError(f"{_SAMPLES}: {np.count_nonzero(~np.isfinite(samples))} of them are NaN or infinite")
+        if rate is not None and rate < 1000:
+            raise ValueError(f"a rate must be at least 1000 Hz, this is {rate}")
         return resample(samples, rate or self.backend.rate, self.backend.rate)
 
     def _run(
@@ -213,7 +218,7 @@ class Transcriber:
                 continue
             reason = None
             if not seen.sound:
-                reason = f"{source.name}: holds nothing but zeros; was the microphone muted?"
+                reason = f"{source.name}: holds nothing but zeros; was it muted, or do its channels cancel each other?"
             elif not self.backend.output_length(seen.samples):
                 seconds = seen.samples / self.backend.rate
                 reason = f"{source.name}: {seconds:.3f} s are too short to hold speech"

@@ -160,6 +160,14 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         find_recordings([str(tmp_path / "locked")])
 
 
+def test_a_folder_without_recordings_does_not_stop_the_others(tmp_path: Path) -> None:
+    _touch(tmp_path, "empty/text.txt", "a.wav")
+    found = find_recordings([str(tmp_path / "empty"), str(tmp_path / "a.wav")])
+    assert [one.audio.name for one in found.recordings] == ["a.wav"]
+    assert len(found.faults) == 1
+    assert "empty: holds no recordings" in found.faults[0]
+
+
 def test_a_very_deep_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda path: path.suffix != ".wav")
     monkeypatch.setattr(Path, "stat", lambda path: SimpleNamespace(st_dev=1, st_ino=len(path.parts)))

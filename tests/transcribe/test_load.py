@@ -94,6 +94,43 @@ def test_a_language_model_that_is_named_is_used(model: Path, lm: Path, tone_run:
     assert transcriber.transcribe(one.audio).text == one.text
 
 
+def test_what_is_given_replaces_that_part_of_the_tuned_search_alone(
+    model: Path, lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("do do\nre re\nmi mi\nfa fa\n")
+    _tune(model, lm, lexicon=lexicon.as_posix(), lexicon_sha256=sha256(lexicon), word_bonus=0.75)
+    other = tmp_path / "other.safetensors"
+    estimate(iter(["do re mi", "fa"] * 5), 2, "word").save(other)
+    fewer = tmp_path / "fewer.txt"
+    fewer.write_text("do do\nre re\n")
+    tuned = asr.load_model(model).system.search
+    assert tuned is not None
+    monkeypatch.chdir(tmp_path)
+    assert asr.load_model(model, lm="lm.safetensors", lexicon="words.txt").system.search == tuned.changed(
+        lm="lm.safetensors", lexicon="words.txt"
+    )
+    assert asr.load_model(model, lm=other).system.search == tuned.changed(lm=other.as_posix(), lm_sha256=sha256(other))
+    assert asr.load_model(model, lexicon=fewer, beam=3).system.search == tuned.changed(
+        lexicon=fewer.as_posix(), lexicon_sha256=sha256(fewer), beam=3
+    )
+
+
+def test_options_that_cannot_be_are_sentences(model: Path, lm: Path) -> None:
+    _tune(model, lm)
+    with pytest.raises(UsageError, match=r"lm_weight: .*finite number, this is 'nan'"):
+        asr.load_model(model, lm_weight=float("nan"))
+    with pytest.raises(UsageError, match=r"hotwords are a list of phrases, such as \['do re'\]"):
+        asr.load_model(model, hotwords="do re")
+    with pytest.raises(UsageError, match="--precision half: it is one of auto, float32"):
+        asr.load_model(model, precision="half")  # type: ignore[arg-type]
+    transcriber = asr.load_model(model)
+    with pytest.raises(UsageError, match="nothing is read over the network"):
+        transcriber.transcribe("https://example.org/a.wav")
+    with pytest.raises(ValueError, match="at least 1000 Hz, this is 0"):
+        transcriber.transcribe(np.zeros(9000, np.float32), rate=0)
+
+
 def test_without_a_model_one_must_come_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(load, "PACKAGED", tmp_path)
     with pytest.raises(UsageError, match="no model came with this installation"):

@@ -59,7 +59,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a\.txt and 1 more exist already: .*--overwrite.*--skip-existing"):
         refuse_existing(jobs)
     jobs[1].files["txt"].touch()
-    assert [job.is_done for job in jobs] == [True, False, False]
+    assert [list(job.left.files) for job in jobs] == [[], ["ctm"], ["txt", "ctm"]]
     assert [len(job.there) for job in jobs] == [2, 1, 0]
     with pytest.raises(UsageError, match=r"b\.txt exists already"):
         refuse_existing(jobs[1:])
