@@ -245,7 +245,7 @@ class Config(Strict):
                 f"train.intermediate names recurrent layers above the pyramid and below the last, from {first} to "
                 f"{encoder.layers - 1}; it is {layers}"
             )
-        width = 2 * encoder.direction_width
+        width = encoder.layer_width
         if layers and encoder.projection not in (0, width):
             raise ValueError(
                 f"train.intermediate shares the last layer's head, which takes {width} numbers a frame: "
@@ -283,6 +283,7 @@ class Config(Strict):
                 encoder.cell not in ("lstm", "gru", "rnn"),
                 f"encoder.cell={encoder.cell} carries no state from chunk to chunk; lstm, gru and rnn do",
             ),
+            (encoder.direction == "backwards", "encoder.direction=backwards begins where a recording ends"),
             (encoder.pyramid, "encoder.pyramid joins frames across chunks"),
             (encoder.attention.layers, "encoder.attention looks at all of a recording"),
             (self.decoder.weight, "the attention decoder (decoder.weight) looks at all of a recording"),

@@ -204,7 +204,7 @@ def layers(turns: int, threads: int) -> None:
 
     from asr.model.config import EncoderConfig
     from asr.model.padding import reversal
-    from asr.model.recurrent import BidirectionalLayer
+    from asr.model.recurrent import RecurrentLayer
 
     torch.set_num_threads(threads)
     number, steps, units = LAYER
@@ -212,7 +212,7 @@ def layers(turns: int, threads: int) -> None:
     x = torch.randn(LAYER, generator=random).requires_grad_()
     order = reversal(torch.randint(steps // 2, steps + 1, (number,), generator=random), steps)
     configs = {cell: EncoderConfig(cell=cell, hidden=units) for cell in cells()}
-    made = {cell: BidirectionalLayer(cell, units, units, one.direction_width) for cell, one in configs.items()}
+    made = {cell: RecurrentLayer(cell, units, units, one.direction_width) for cell, one in configs.items()}
     seconds: dict[str, list[float]] = {}
     for precision in PRECISIONS:
         for turn in range(1 + turns):

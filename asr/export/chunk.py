@@ -10,7 +10,7 @@ from asr.export.graph import Graph, row
 from asr.export.model import begin
 from asr.export.weights import linear
 from asr.model.acoustic import AcousticModel
-from asr.model.recurrent import BidirectionalLayer
+from asr.model.recurrent import RecurrentLayer
 
 _SMALL = 1024  # bytes: such constants are not worth looking for
 
@@ -59,27 +59,27 @@ class _Layers:
     def __init__(self) -> None:
         self.after: list[str] = []
 
-    def read(
-        self, graph: Graph, layer: BidirectionalLayer, cell: str, x: str, lengths: str, limit: float | None
-    ) -> str:
-        """(1, S, D) → (1, S, 2H); see `asr.export.encoder.whole_layer`."""
-        number, hidden = len(self.after), layer.forwards.hidden_size
+    def read(self, graph: Graph, layer: RecurrentLayer, cell: str, x: str, lengths: str, limit: float | None) -> str:
+        """(1, S, D) → (1, S, W); see `asr.export.encoder.whole_layer`."""
+        number = len(self.after)
         x = graph.op("Transpose", x, perm=[1, 0, 2])  # (S, 1, D)
         mine = graph.op("Slice", "states", row(number), row(number + 1), row(0))  # (1, K, H)
         before = [
             graph.op("Slice", mine, row(which), row(which + 1), row(1)) for which in range(states_of(cell))
         ]  # (1, 1, H)
         own, context = graph.op("Slice", x, row(0), "chunk", row(0)), graph.op("Slice", x, "chunk", row(2**62), row(0))
-        forwards, backwards = [layer.forwards], [layer.backwards]
+        forwards = [layer.forwards]
         ahead, *after = recurrent(graph, forwards, cell, own, limit, "forward", states=before)
         # A recording's last chunk has no context, and an operator needs a step: one is added and cut off again.
         context = graph.op("Pad", context, row(0, 0, 0, 1, 0, 0))
         behind, *_ = recurrent(graph, forwards, cell, context, limit, "forward", states=after)
         behind = graph.op("Slice", behind, row(0), row(-1), row(0))
-        back, *_ = recurrent(graph, backwards, cell, x, limit, "reverse")  # (S, 1, 1, H)
-        y = graph.op("Concat", graph.op("Concat", ahead, behind, axis=0), back, axis=3)
+        y = graph.op("Concat", ahead, behind, axis=0)
+        if layer.backwards is not None:
+            back, *_ = recurrent(graph, [layer.backwards], cell, x, limit, "reverse")  # (S, 1, 1, H)
+            y = graph.op("Concat", y, back, axis=3)
         self.after.append(graph.op("Concat", *after, axis=1))
-        return graph.op("Reshape", y, row(1, -1, 2 * hidden))
+        return graph.op("Transpose", graph.op("Squeeze", y, row(1)), perm=[1, 0, 2])
 
 
 def refer(graph: onnx.ModelProto, name: str, content: bytes) -> None:

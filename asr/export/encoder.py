@@ -16,23 +16,26 @@ from asr.export.weights import STATE_LIMIT, linear, lstm, matrix
 from asr.model.between import Highway, Plain, Residual
 from asr.model.encoder import Encoder
 from asr.model.frontend import Stacking
-from asr.model.recurrent import BidirectionalLayer
+from asr.model.recurrent import RecurrentLayer
 
 # Operator, and the place of each of its gates among PyTorch's: ONNX has i o f c for i f g o, and z r h for r z n.
 _OPERATORS = {"lstm": ("LSTM", [0, 3, 1, 2]), "peephole": ("LSTM", [0, 3, 1, 2]), "gru": ("GRU", [1, 0, 2])}
 _OPERATORS["rnn"] = ("RNN", [0])
 
 # As `whole_layer`, which says what the arguments are.
-LayerReader: TypeAlias = Callable[[Graph, BidirectionalLayer, str, str, str, float | None], str]
+LayerReader: TypeAlias = Callable[[Graph, RecurrentLayer, str, str, str, float | None], str]
 
 
-def whole_layer(graph: Graph, layer: BidirectionalLayer, cell: str, x: str, lengths: str, limit: float | None) -> str:
-    """(N, S, D) → (N, S, 2H); ``limit`` is that of x, if it has one."""
+def whole_layer(graph: Graph, layer: RecurrentLayer, cell: str, x: str, lengths: str, limit: float | None) -> str:
+    """(N, S, D) → (N, S, W); ``limit`` is that of x, if it has one."""
     x = graph.op("Transpose", x, perm=[1, 0, 2])  # (S, N, D)
     ends = graph.op("Cast", lengths, to=TensorProto.INT32)
-    both = [layer.forwards, layer.backwards]
-    y, *_ = recurrent(graph, both, cell, x, limit, "bidirectional", ends)  # (S, 2, N, H)
-    return graph.op("Reshape", graph.op("Transpose", y, perm=[2, 0, 1, 3]), row(0, 0, 2 * layer.forwards.hidden_size))
+    there = {"forward": layer.forwards, "reverse": layer.backwards}
+    directions = {name: one for name, one in there.items() if one is not None}
+    name = "bidirectional" if len(directions) == 2 else next(iter(directions))
+    y, *_ = recurrent(graph, list(directions.values()), cell, x, limit, name, ends)  # (S, K, N, H)
+    width = sum(one.hidden_size for one in directions.values())
+    return graph.op("Reshape", graph.op("Transpose", y, perm=[2, 0, 1, 3]), row(0, 0, width))
 
 
 def add_encoder(
@@ -56,7 +59,7 @@ def add_encoder(
         read: adds a recurrent layer.
 
     Returns:
-        (N, S, 2R), with anything behind each utterance's end, and its lengths (N,).
+        (N, S, W), with anything behind each utterance's end, and its lengths (N,).
 
     Raises:
         AsrError: ONNX has no such cell.

@@ -11,7 +11,7 @@ from asr.export.encoder import whole_layer
 from asr.export.graph import Graph, real, row
 from asr.export.weights import linear, matrix
 from asr.model.folder import save_files
-from asr.model.recurrent import BidirectionalLayer
+from asr.model.recurrent import RecurrentLayer
 from asr.phones.g2p import G2pModel, load_g2p
 from asr.phones.onnx_g2p import NETWORK
 
@@ -29,7 +29,7 @@ def g2p_to_onnx(model: G2pModel, int8: bool) -> onnx.ModelProto:
     table = matrix(graph, real(model.embedding.weight))
     x = graph.op("Gather", table, "letters", axis=0)  # (N, L, E)
     for layer in model.stack.layers:
-        assert isinstance(layer, BidirectionalLayer)
+        assert isinstance(layer, RecurrentLayer)
         x = whole_layer(graph, layer, "lstm", x, "lengths", None)
     scores = linear(graph, x, model.head)  # (N, L, frames · V)
     vocabulary = model.head.out_features // model.config.frames

@@ -57,8 +57,8 @@ class AttentionConfig(Strict):
     """Self-attention on top of the recurrent stack; see `asr.model.attention`."""
 
     layers: int = Field(0, ge=0, description="0: none")
-    heads: int = Field(4, ge=1, description="a divisor of what the recurrent layers say of a frame, 2H")
-    feed_forward: int = Field(0, ge=0, description="inner units of its feed-forward networks; 0: four times 2H")
+    heads: int = Field(4, ge=1, description="a divisor of what the recurrent layers say of a frame, W")
+    feed_forward: int = Field(0, ge=0, description="inner units of its feed-forward networks; 0: four times W")
 
     @model_validator(mode="after")
     def _consistent(self) -> AttentionConfig:
@@ -70,9 +70,13 @@ class AttentionConfig(Strict):
 Cell = Literal["lstm", "gru", "rnn", "peephole", "projected", "layernorm"]
 
 
+Direction = Literal["both", "forwards", "backwards"]
+
+
 class EncoderConfig(Strict):
     subsampling: SubsamplingConfig = SubsamplingConfig()
     cell: Cell = Field("lstm", description="rnn: tanh; peephole, projected and layernorm are LSTMs")
+    direction: Direction = Field("both", description="in which each layer reads")
     layers: int = Field(3, ge=1)
     hidden: int = Field(256, ge=1, description="H, units of one direction")
     recurrent_projection: int = Field(
@@ -95,7 +99,7 @@ class EncoderConfig(Strict):
             refuse_idle(self, ["recurrent_projection"], f"this is cell={self.cell}", "give cell=projected")
         if self.pyramid >= self.layers:
             raise ValueError(f"pyramid ({self.pyramid}) must be less than layers ({self.layers})")
-        width, heads = 2 * self.direction_width, self.attention.heads
+        width, heads = self.layer_width, self.attention.heads
         if self.attention.layers and width % heads:
             raise ValueError(f"attention.heads must divide what the recurrent layers say of a frame, {width}: {heads}")
         if self.connection != "none" and not any(self.spanned_layers):
@@ -118,9 +122,14 @@ class EncoderConfig(Strict):
         return self.hidden
 
     @property
+    def layer_width(self) -> int:
+        """W, what a layer says of a frame, all directions together."""
+        return (2 if self.direction == "both" else 1) * self.direction_width
+
+    @property
     def layer_widths(self) -> list[int]:
         """What each layer says of a frame, behind its projection."""
-        last = 2 * self.direction_width
+        last = self.layer_width
         return [self.projection or last] * (self.layers - 1) + [last]
 
     @property

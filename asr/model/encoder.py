@@ -15,7 +15,7 @@ from asr.model.chunks import chunks_of, lay_out, single_view
 from asr.model.config import EncoderConfig
 from asr.model.frontend import make_front_end
 from asr.model.padding import mask_padding, shortened
-from asr.model.recurrent import BidirectionalStack
+from asr.model.recurrent import RecurrentStack
 
 
 class Encoder(nn.Module):
@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         self.factor = config.factor
         self.subsampled = config.subsampling.factor
         self.subsampling = make_front_end(config.subsampling, features, config.hidden)
-        self.stack = BidirectionalStack(config, self.subsampling.outputs)
+        self.stack = RecurrentStack(config, self.subsampling.outputs)
         self.outputs = self.stack.outputs
         dropout = DROPOUTS[config.dropout_kind](config.dropout)
         self.attention = nn.ModuleList(
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
             chunking: how the recurrent stack is to go by chunks; None: from end to end.
 
         Returns:
-            Encodings, shape (N, S, 2R), R the width of one direction, and their lengths, shape (N,).
+            Encodings, shape (N, S, W), W what all directions of a layer say together, and their lengths, shape (N,).
         """
         lengths = shortened(frames, self.subsampled)
         x = self.subsampling(mask_padding(features, frames), frames)  # (N, T / subsampled, D)
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         if chunking is not None:
             pieces, views = lay_out(x, lengths, chunking)
             return chunks_of(self.stack.read_chunks(pieces, views)[0], chunking, *x.shape[:2]), lengths
-        x, lengths = self.stack(x, lengths)  # (N, S, 2R)
+        x, lengths = self.stack(x, lengths)  # (N, S, W)
         for layer in self.attention:
             x = layer(x, lengths)
         return self.norm(x), lengths
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
             states: what the chunk before left; none: the utterance begins.
 
         Returns:
-            Shape (C, 2H), and the states behind the chunk.
+            Shape (C, W), and the states behind the chunk.
         """
         x = self.subsampling(features[None], torch.tensor([len(features)], device=features.device))  # (1, C + R, D)
         x, states = self.stack.read_chunks(x, single_view(chunk, x.shape[1] - chunk, x.device), states)

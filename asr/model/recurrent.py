@@ -1,6 +1,6 @@
 """Recurrent layers over padded batches, the same numbers whatever an utterance is batched with.
 
-In a bidirectional layer each direction is a unidirectional layer of its own; the backward one reads every utterance
+Each direction of a layer is a unidirectional layer of its own; the backward one reads every utterance
 reversed by its own length, so that padding lies at the end for both and no state ever comes out of it. Packed sequences
 give the same numbers, but keep PyTorch off oneDNN's fused kernel and train several times slower on a CPU
 (scripts/bench_train.py measures it).
@@ -16,27 +16,41 @@ from torch import Tensor, nn
 from asr.model.between import DROPOUTS, make_connection
 from asr.model.cells import State, draw_weights, make_direction, read, read_chunks, read_on
 from asr.model.chunks import Views
-from asr.model.config import EncoderConfig
+from asr.model.config import Direction, EncoderConfig
 from asr.model.padding import join_frames, mask_padding, reversal, reverse, shortened
 
 
-class BidirectionalLayer(nn.Module):
-    """One layer that reads each utterance in both directions (Graves and Schmidhuber 2005)."""
+class RecurrentLayer(nn.Module):
+    """One layer that reads each utterance in both directions (Graves and Schmidhuber 2005), or in one."""
 
-    def __init__(self, cell: str, inputs: int, hidden: int, width: int = 0, weight_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        cell: str,
+        inputs: int,
+        hidden: int,
+        width: int = 0,
+        weight_dropout: float = 0.0,
+        direction: Direction = "both",
+    ) -> None:
         super().__init__()
-        self.forwards = make_direction(cell, inputs, hidden, width or hidden)
-        self.backwards = make_direction(cell, inputs, hidden, width or hidden)
+        width = width or hidden
+        self.forwards = make_direction(cell, inputs, hidden, width) if direction != "backwards" else None
+        self.backwards = make_direction(cell, inputs, hidden, width) if direction != "forwards" else None
         self.weight_dropout = weight_dropout
 
     def forward(self, x: Tensor, order: Tensor) -> Tensor:
-        """Shape (N, S, D) → (N, S, 2R), R the width of one direction; ``order`` is the batch's `reversal`."""
-        ahead = read(self.forwards, x, self.weight_dropout)  # (N, S, R)
-        back = read(self.backwards, reverse(x, order), self.weight_dropout)  # (N, S, R)
-        return torch.cat([ahead, reverse(back, order)], dim=2)
+        """Shape (N, S, D) → (N, S, W), W that of all directions; ``order`` is the batch's `reversal`."""
+        parts = []
+        if self.forwards is not None:
+            parts.append(read(self.forwards, x, self.weight_dropout))  # (N, S, R)
+        if self.backwards is not None:
+            parts.append(reverse(read(self.backwards, reverse(x, order), self.weight_dropout), order))  # (N, S, R)
+        return torch.cat(parts, dim=2)
 
     def read_chunks(self, x: Tensor, views: Views, state: State | None, contexts: bool) -> tuple[Tensor, State]:
         """Reads views of utterances, forwards from chunk to chunk, backwards each for itself; see `asr.model.chunks`.
+
+        A layer that reads backwards only cannot.
 
         Chunks follow each other in time; all else is done for all of them at once.
 
@@ -47,8 +61,9 @@ class BidirectionalLayer(nn.Module):
             contexts: whether what is said of the contexts is wanted, too.
 
         Returns:
-            Shape (M, C + R or C, 2H), and the forward direction's state behind each chunk.
+            Shape (M, C + R or C, W), and the forward direction's state behind each chunk.
         """
+        assert self.forwards is not None
         chunk, weights = views.chunk, draw_weights(self.forwards, self.weight_dropout)
         own = x.view(views.number, views.chunks, *x.shape[1:])[:, :, :chunk]  # (N, K, C, D)
         ahead, ends = read_chunks(self.forwards, own, state, weights)
@@ -56,12 +71,14 @@ class BidirectionalLayer(nn.Module):
         if contexts and views.context:
             behind, _ = read_on(self.forwards, x[:, chunk:], ends, weights)  # (M, R, H)
             ahead = torch.cat([ahead, behind], dim=1)
+        if self.backwards is None:
+            return ahead, ends
         back = reverse(read(self.backwards, reverse(x, views.order), self.weight_dropout), views.order)
         return torch.cat([ahead, back[:, : ahead.shape[1]]], dim=2), ends
 
 
-class BidirectionalStack(nn.Module):
-    """Bidirectional layers on top of each other, and what the config puts between them.
+class RecurrentStack(nn.Module):
+    """Recurrent layers on top of each other, and what the config puts between them.
 
     A layer's output goes through layer norm, projection and dropout; then the connection adds or mixes in what the
     layer read; then, in a pyramid's lower layers, pairs of frames are joined (Chan et al. 2016).
@@ -73,21 +90,23 @@ class BidirectionalStack(nn.Module):
         self.norms = nn.ModuleList()
         self.projections = nn.ModuleList()
         self.connections = nn.ModuleList()
-        width = config.direction_width
+        width, whole = config.direction_width, config.layer_width
         for number, (outputs, spanned) in enumerate(zip(config.layer_widths, config.spanned_layers, strict=True)):
-            self.layers.append(BidirectionalLayer(config.cell, inputs, config.hidden, width, config.weight_dropout))
-            self.norms.append(nn.LayerNorm(2 * width) if config.layer_norm else nn.Identity())
+            self.layers.append(
+                RecurrentLayer(config.cell, inputs, config.hidden, width, config.weight_dropout, config.direction)
+            )
+            self.norms.append(nn.LayerNorm(whole) if config.layer_norm else nn.Identity())
             last = number == config.layers - 1
             projected = config.projection and not last
-            self.projections.append(nn.Linear(2 * width, outputs) if projected else nn.Identity())
+            self.projections.append(nn.Linear(whole, outputs) if projected else nn.Identity())
             self.connections.append(make_connection(config.connection if spanned else "none", outputs))
             inputs = 2 * outputs if number < config.pyramid else outputs
         self.dropout = DROPOUTS[config.dropout_kind](config.dropout)
         self.pyramid = config.pyramid
-        self.outputs = 2 * width
+        self.outputs = whole
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Shape (N, S, D), lengths (N,) → (N, ⌈S / 2^pyramid⌉, 2R), lengths (N,).
+        """Shape (N, S, D), lengths (N,) → (N, ⌈S / 2^pyramid⌉, W), lengths (N,).
 
         Rows behind an utterance's end hold no meaning.
         """
@@ -110,13 +129,13 @@ class BidirectionalStack(nn.Module):
             states: of each layer's forward direction before the first chunks; none: zeros.
 
         Returns:
-            Of the chunks alone, shape (M, C, 2H), and the states behind each, shape (1, M, H).
+            Of the chunks alone, shape (M, C, W), and the states behind each, shape (1, M, H).
         """
         after = []
         blocks = zip(self.layers, self.norms, self.projections, self.connections, strict=True)
         for number, (layer, norm, projection, connection) in enumerate(blocks):
             above = number + 1 < len(self.layers)  # the last layer's contexts are read by nobody
-            assert isinstance(layer, BidirectionalLayer)
+            assert isinstance(layer, RecurrentLayer)
             y, state = layer.read_chunks(x, views, states[number] if states else None, above)
             y = projection(norm(y))  # (M, W, D'), W is C + R or C
             # By utterance, as locked dropout is.

@@ -23,7 +23,7 @@ from asr.errors import AsrError
 from asr.flat_config import parse_flat
 from asr.model.config import EncoderConfig
 from asr.model.folder import check_sums, load_weights, save_folder
-from asr.model.recurrent import BidirectionalStack
+from asr.model.recurrent import RecurrentStack
 from asr.phones.pronounce import Pronouncer
 from asr.strict import Strict
 from asr.tokens import Tokenizer, load_tokenizer
@@ -60,7 +60,7 @@ class G2pModel(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(1 + letters, config.embedding)
         layers = EncoderConfig(hidden=config.hidden, layers=config.layers, dropout=config.dropout)
-        self.stack = BidirectionalStack(layers, config.embedding)
+        self.stack = RecurrentStack(layers, config.embedding)
         self.head = nn.Linear(self.stack.outputs, config.frames * vocabulary)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asr.config import Config
-from asr.model.config import Cell
+from asr.model.config import Cell, Direction
 
 _CELLS: dict[Cell, str] = {
     "lstm": "LSTM",
@@ -15,6 +15,7 @@ _CELLS: dict[Cell, str] = {
     "projected": "LSTM with a recurrent projection",
     "layernorm": "layer-normalised LSTM",
 }
+_DIRECTIONS: dict[Direction, str] = {"both": "bidirectional", "forwards": "forward", "backwards": "backward"}
 
 
 def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, Any]) -> str:
@@ -24,12 +25,11 @@ def model_card(config: Config, parameters: int, tokens: int, trained: dict[str, 
     rate = "phone error rate" if config.tokens.kind == "phone" else "WER"
     where = trained["gpu"] or f"{trained['cpu']}, {trained['threads']} threads"
     speeds = ", ".join(f"{speed:g}" for speed in config.augment.speeds)
+    kind = f"{_DIRECTIONS[encoder.direction]} {_CELLS[encoder.cell]}"
     above, beside = _self_attention(config), _attention_decoder(config)
     return f"""# Speech recogniser {trained["name"]}
 
-A bidirectional {_CELLS[encoder.cell]} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{above},{
-        beside
-    }
+A {kind} trained with CTC: {encoder.layers} × {encoder.hidden} units a direction{above},{beside}
 {parameters:,} parameters, {tokens} tokens ({config.tokens.kind}), {features.mels} mel bands at {features.rate} Hz,
 one output every {encoder.factor * features.frame_shift:g} ms.
 

@@ -57,6 +57,7 @@ def _read(streamed: Streamed, waveform: np.ndarray, block: int = 1000) -> np.nda
         "encoder.projection=7",
         "encoder.layer_norm=true",
         "features.kind=mfcc",
+        "encoder.direction=forwards",
     ],
 )
 def test_float32_says_what_pytorch_says(cell: str, override: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ VOCABULARY = 5
 def configs(draw: st.DrawFn) -> Config:
     """Small models of everything that can be exported."""
     cell = draw(st.sampled_from(["lstm", "gru", "rnn", "peephole"]))
+    direction = draw(st.sampled_from(["both", "both", "forwards", "backwards"]))
     layer_norm = draw(st.booleans())
     connection = draw(st.sampled_from(get_args(EncoderConfig.model_fields["connection"].annotation)))
     layers = draw(st.integers(min_value=1, max_value=3))
@@ -53,10 +54,11 @@ def configs(draw: st.DrawFn) -> Config:
         f"encoder.subsampling.factor={draw(st.sampled_from([1, 2, 3, 4, 6] if kind == 'vgg' else [1, 2, 3, 4, 5, 8]))}",
         f"encoder.subsampling.channels={0 if kind == 'stack' else draw(st.sampled_from([8, 12]))}",
         f"encoder.cell={cell}",
+        f"encoder.direction={direction}",
         f"encoder.connection={connection}",
         f"encoder.pyramid={pyramid}",
         f"encoder.layers={layers}",
-        f"encoder.hidden={draw(st.sampled_from([8, 11, 12]))}",
+        f"encoder.hidden={draw(st.sampled_from([8, 11, 12] if direction == 'both' else [8, 12]))}",
         f"encoder.projection={draw(st.sampled_from([0, 3, 8])) if connection == 'none' else 0}",
         f"encoder.layer_norm={str(layer_norm).lower()}",
         f"encoder.attention={{layers: {attention}{', heads: 2' if attention else ''}}}",

@@ -113,6 +113,18 @@ def test_a_view_of_the_whole_utterance_gives_the_full_pass(config: Config, frame
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("chunking", [Chunking(1, 0), Chunking(4, 3), Chunking(50, 9)])
+def test_a_model_that_reads_forwards_only_loses_nothing(cell: str, chunking: Chunking) -> None:
+    options = ("layers=3", "hidden=8", f"cell={cell}", "direction=forwards", "connection=residual")
+    model = _model(tiny_config(*(f"encoder.{one}" for one in options))).eval()
+    features, frames = _features(model, [40, 31, 1])
+    full, lengths = model(features, frames)
+    chunked, _ = model(features, frames, chunking)
+    for one, other, length in zip(full, chunked, lengths.tolist(), strict=True):
+        torch.testing.assert_close(one[:length], other[:length], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_what_is_dropped_is_dropped_from_all_chunks_alike(cell: str) -> None:
     options = ("layers=3", "hidden=8", f"cell={cell}", "weight_dropout=0.5", "dropout=0.5", "dropout_kind=locked")
     model = _model(tiny_config(*(f"encoder.{one}" for one in options))).train()
@@ -204,6 +216,7 @@ def test_a_latency_is_divided_in_halves() -> None:
         ("features.snip_edges=false", "features.snip_edges=false invents what lies beyond a recording's ends"),
         ("encoder.subsampling.kind=conv1d", "encoder.subsampling.kind=conv1d looks at the frames beside each"),
         ("encoder.cell=projected", "encoder.cell=projected carries no state from chunk to chunk; lstm, gru and rnn do"),
+        ("encoder.direction=backwards", "encoder.direction=backwards begins where a recording ends"),
         ("encoder={layers: 2, hidden: 4, pyramid: 1}", "encoder.pyramid joins frames across chunks"),
         ("encoder.attention.layers=1", "encoder.attention looks at all of a recording"),
         ("decoder.weight=0.3", "the attention decoder (decoder.weight) looks at all of a recording"),

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from asr.model.between import Highway
 from asr.model.cells import NATIVE
-from asr.model.config import EncoderConfig
+from asr.model.config import Cell, EncoderConfig
 from asr.model.padding import reversal, reverse
-from asr.model.recurrent import BidirectionalLayer, BidirectionalStack
+from asr.model.recurrent import RecurrentLayer, RecurrentStack
 
 
 def test_reversal_turns_each_utterance_by_its_own_length() -> None:
@@ -25,7 +27,7 @@ def test_reverse_has_the_gradient_of_a_gather() -> None:
     assert torch.autograd.gradcheck(lambda rows: reverse(rows, order), x)
 
 
-def _packed_twin(layer: BidirectionalLayer, cell: str, inputs: int, hidden: int) -> nn.LSTM | nn.GRU | nn.RNN:
+def _packed_twin(layer: RecurrentLayer, cell: str, inputs: int, hidden: int) -> nn.LSTM | nn.GRU | nn.RNN:
     """PyTorch's own bidirectional layer with the same weights."""
     twin = NATIVE[cell](inputs, hidden, batch_first=True, bidirectional=True)
     with torch.no_grad():
@@ -46,7 +48,7 @@ def test_equals_pytorchs_bidirectional_layer_over_packed_sequences(cell: str, se
     torch.manual_seed(seed)
     number, steps, inputs, hidden = [(1, 1, 3, 2), (5, 17, 4, 6), (3, 40, 8, 5), (8, 9, 2, 12)][seed]
     lengths = torch.randint(1, steps + 1, (number,))
-    layer = BidirectionalLayer(cell, inputs, hidden)
+    layer = RecurrentLayer(cell, inputs, hidden)
     twin = _packed_twin(layer, cell, inputs, hidden)
     inside = torch.arange(steps)[None, :, None] < lengths[:, None, None]  # (N, S, 1)
     x = torch.randn(number, steps, inputs) * inside
@@ -66,9 +68,24 @@ def test_equals_pytorchs_bidirectional_layer_over_packed_sequences(cell: str, se
         torch.testing.assert_close(parameter.grad, twin.get_parameter(f"{name}_reverse").grad, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_a_layer_of_one_direction_is_that_half_of_one_of_both(cell: str) -> None:
+    torch.manual_seed(1)
+    both = RecurrentLayer(cell, 4, 6)
+    x, order = torch.randn(3, 9, 4), reversal(torch.tensor([9, 4, 1]), 9)
+    whole = both(x, order)
+    forwards, backwards = (RecurrentLayer(cell, 4, 6, direction=one) for one in ("forwards", "backwards"))
+    assert forwards.backwards is None
+    assert backwards.forwards is None
+    for layer in (forwards, backwards):
+        layer.load_state_dict({name: one for name, one in both.state_dict().items() if name in layer.state_dict()})
+    torch.testing.assert_close(forwards(x, order), whole[:, :, :6])
+    torch.testing.assert_close(backwards(x, order), whole[:, :, 6:])
+
+
 def test_dropout_is_between_the_layers_and_before_the_head() -> None:
     torch.manual_seed(1)
-    stack = BidirectionalStack(EncoderConfig(cell="gru", hidden=32, layers=2, dropout=0.5), 3)
+    stack = RecurrentStack(EncoderConfig(cell="gru", hidden=32, layers=2, dropout=0.5), 3)
     x, lengths = torch.randn(2, 20, 3), torch.tensor([20, 20])
     out, _ = stack.train()(x, lengths)
     assert 0.4 < (out == 0).float().mean() < 0.6
@@ -79,15 +96,15 @@ def test_dropout_is_between_the_layers_and_before_the_head() -> None:
 @pytest.mark.parametrize(("layers", "projection", "widths"), [(3, 5, [4, 5, 5]), (3, 0, [4, 12, 12]), (1, 5, [4])])
 def test_projection_narrows_what_the_next_layer_reads(layers: int, projection: int, widths: list[int]) -> None:
     config = EncoderConfig(hidden=6, layers=layers, dropout=0, projection=projection, layer_norm=True)
-    stack = BidirectionalStack(config, 4)
-    read = [layer.forwards.input_size for layer in stack.layers if isinstance(layer, BidirectionalLayer)]
+    stack = RecurrentStack(config, 4)
+    read = [layer.forwards.input_size for layer in stack.layers if isinstance(layer, RecurrentLayer)]
     assert read == widths
     assert stack(torch.randn(2, 7, 4), torch.tensor([7, 3]))[0].shape == (2, 7, stack.outputs) == (2, 7, 12)
 
 
 def test_weights_keep_their_names() -> None:
     """Models that were trained before there were connections and pyramids load on."""
-    stack = BidirectionalStack(EncoderConfig(hidden=6, layers=2, projection=5, layer_norm=True), 4)
+    stack = RecurrentStack(EncoderConfig(hidden=6, layers=2, projection=5, layer_norm=True), 4)
     layers = [
         f"layers.{number}.{way}.{name}_l0"
         for number in range(2)
@@ -113,7 +130,7 @@ def test_connections_span_the_layers_that_are_as_wide_as_what_they_read(
     settings: dict[str, object], spanned: list[bool]
 ) -> None:
     config = EncoderConfig.model_validate({"hidden": 6, "connection": "highway", **settings})
-    stack = BidirectionalStack(config, 4).eval()
+    stack = RecurrentStack(config, 4).eval()
     assert [isinstance(one, Highway) for one in stack.connections] == spanned == config.spanned_layers
     out, _ = stack(torch.randn(2, 7, 4), torch.tensor([7, 3]))
     assert out.shape[2] == stack.outputs == 2 * config.direction_width
@@ -121,7 +138,7 @@ def test_connections_span_the_layers_that_are_as_wide_as_what_they_read(
 
 def test_a_closed_highway_leads_past_a_layer() -> None:
     torch.manual_seed(3)
-    stack = BidirectionalStack(EncoderConfig(hidden=6, layers=2, dropout=0, connection="highway"), 4)
+    stack = RecurrentStack(EncoderConfig(hidden=6, layers=2, dropout=0, connection="highway"), 4)
     x, lengths = torch.randn(2, 7, 4), torch.tensor([7, 7])
     first = stack.layers[0](x, reversal(lengths, 7))
     assert not torch.allclose(stack(x, lengths)[0], first, atol=1e-3)
@@ -132,7 +149,7 @@ def test_a_closed_highway_leads_past_a_layer() -> None:
 
 def test_a_pyramid_joins_pairs_and_leaves_nothing_behind_an_odd_end() -> None:
     torch.manual_seed(4)
-    stack = BidirectionalStack(EncoderConfig(hidden=6, layers=2, dropout=0, pyramid=1), 4)
+    stack = RecurrentStack(EncoderConfig(hidden=6, layers=2, dropout=0, pyramid=1), 4)
     lengths = torch.tensor([7, 5, 4, 1])
     x = torch.randn(4, 7, 4)
     out, halved = stack(x, lengths)
