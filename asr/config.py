@@ -195,6 +195,12 @@ class TrainConfig(Strict):
     intermediate_weight: float = Field(
         0.3, gt=0, lt=1, description="of their mean CTC loss, taken off the last layer's"
     )
+    letters_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of the CTC loss of letters, which a second head learns beside phones, taken off theirs",
+    )
     chunk_share: float = Field(
         0.0, ge=0, le=1, description="of the steps, trained chunk by chunk, as streams are read; see asr.model.chunks"
     )
@@ -250,6 +256,11 @@ class Config(Strict):
             raise ValueError(
                 f"train.intermediate shares the last layer's head, which takes {width} numbers a frame: "
                 f"encoder.projection must be 0, it is {encoder.projection}"
+            )
+        if self.train.letters_weight and self.tokens.kind != "phone":
+            raise ValueError(
+                f"train.letters_weight teaches letters beside phones, and tokens.kind is {self.tokens.kind}: "
+                "leave it at 0"
             )
         if self.augment.vocal_tract != [1, 1] and self.features.kind != "fbank":
             raise ValueError("augment.vocal_tract moves mel bands, and features.kind=mfcc has none: leave it at [1, 1]")

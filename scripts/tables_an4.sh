@@ -62,6 +62,7 @@ regularisers() {
     system no-weight-decay train.weight_decay=0
     system label-smoothing train.label_smoothing=0.05
     system intermediate train.intermediate='[2]'
+    system letters train.letters_weight=0.3
     system no-average train.average=1
     system moving-average train.average=1 train.ema=0.998
     system layer-norm encoder.layer_norm=true

@@ -159,6 +159,10 @@ def test_a_wrong_value_is_named_with_what_was_seen(file: Path, content: str, key
             "train: {intermediate_weight: 0.5}",
             "train: there are no intermediate layers, so intermediate_weight would mean nothing: give intermediate",
         ),
+        ("train: {letters_weight: 0.3}", "teaches letters beside phones, and tokens.kind is char: leave it at 0"),
+        ("augment: {noise_snr: [0, 9]}", "no recordings are mixed in, so noise_snr would mean nothing: give noise"),
+        ("tokens: {size: 50}", "this is kind=char, so size would mean nothing: give kind=unigram or kind=bpe"),
+        ("tokens: {kind: word, characters: ab}", "this is kind=word, so characters would mean nothing: give kind=char"),
         ("train: {max_seconds: 200}", "max_seconds (200.0) cannot exceed batch_seconds (120.0)"),
     ],
 )

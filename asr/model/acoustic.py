@@ -25,7 +25,11 @@ from asr.tokens import Tokenizer
 
 
 class AcousticModel(nn.Module):
-    """Features, encoder and a linear CTC head; and an attention decoder where the config asks for one."""
+    """Features, encoder and a linear CTC head; and an attention decoder where the config asks for one.
+
+    Attributes:
+        letters: a second head, which teaches in training and is not kept; None: there is none.
+    """
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -33,6 +37,7 @@ class AcousticModel(nn.Module):
         self.features = Features(config.features)
         self.encoder = Encoder(config.encoder, config.features.dimension)
         self.head = nn.Linear(self.encoder.outputs, vocabulary)
+        self.letters: nn.Linear | None = None
         self.decoder: AttentionDecoder | None = None
         if config.decoder.weight:
             self.decoder = AttentionDecoder(config.decoder, self.encoder.outputs, vocabulary)

@@ -23,12 +23,14 @@ class Output(NamedTuple):
         lengths: shape (N,).
         intermediate: log-probs after recurrent layers below the last, shape (N, S, V) each.
         attended: ln P of each transcript by the attention decoder, shape (N,); None without one.
+        letters: log-probs of the second head, shape (N, S, letters); None without one.
     """
 
     log_probs: Tensor
     lengths: Tensor
     intermediate: list[Tensor]
     attended: Tensor | None = None
+    letters: Tensor | None = None
 
 
 @contextmanager
@@ -74,22 +76,27 @@ def forward(
         seen = [chunks_of(one, chunking, *encoded.shape[:2]) for one in seen]
     attended = None if model.decoder is None else model.decoder(encoded, lengths, labels)  # (N,)
     below = [model.ctc(model.encoder.norm(one)) for one in seen]  # (N, S, V) each
-    return Output(model.ctc(encoded), lengths, below, attended)
+    letters = None if model.letters is None else model.letters(encoded).float().log_softmax(dim=2)
+    return Output(model.ctc(encoded), lengths, below, attended, letters)
 
 
-def objective(output: Output, labels: Sequence[Sequence[int]], config: Config) -> tuple[Tensor, Tensor]:
+def objective(
+    output: Output, labels: Sequence[Sequence[int]], config: Config, letters: Sequence[Sequence[int]] = ()
+) -> tuple[Tensor, Tensor]:
     """What is trained on, and CTC's loss alone, of each utterance.
 
     With intermediate losses (Lee and Watanabe 2021, "Intermediate loss regularization for CTC-based speech
     recognition") CTC's loss L becomes (1 − w) L + w · the mean of theirs; with label smoothing of weight a (see
     `uniform_divergence`) that becomes (1 − a) times it + a times the divergence. With an attention decoder of weight d
     that becomes (1 − d) times it + d times the decoder's cross-entropy, summed over the tokens and the end (the
-    multiobjective learning of Watanabe et al. 2017, whose λ is 1 − d).
+    multiobjective learning of Watanabe et al. 2017, whose λ is 1 − d). With a head for letters, of weight b, that
+    becomes (1 − b) times it + b times CTC's loss of the letters.
 
     Args:
         output: of a batch.
         labels: N transcripts as token ids.
         config: weights of the losses.
+        letters: the transcripts as ids of a second head's letters, where there is one.
 
     Returns:
         Both of shape (N,) [nats]; the same where nothing but CTC is asked for. The second is what a run's history and
@@ -107,4 +114,7 @@ def objective(output: Output, labels: Sequence[Sequence[int]], config: Config) -
         trained = (1 - config.train.label_smoothing) * trained + config.train.label_smoothing * divergence
     if output.attended is not None:
         trained = (1 - config.decoder.weight) * trained - config.decoder.weight * output.attended
+    if output.letters is not None:
+        weight = config.train.letters_weight
+        trained = (1 - weight) * trained + weight * ctc_loss(output.letters, output.lengths, letters)
     return trained, plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asr.audio import AudioInfo, check_duration, probe
 from asr.augment import speed_length
@@ -26,11 +26,13 @@ class Selected:
         utterance: as in the manifest.
         labels: its token ids.
         samples: its length at the model's rate.
+        letters: ids of its letters, where a second head learns them.
     """
 
     utterance: Utterance
     labels: list[int]
     samples: int
+    letters: list[int] = field(default_factory=list)
 
 
 def _reason(utterance: Utterance, labels: list[int], samples: int, config: Config, model: AcousticModel) -> str | None:
@@ -61,9 +63,20 @@ def exact_samples(utterance: Utterance, info: AudioInfo, rate: int) -> int:
 
 
 def select(
-    utterances: Sequence[Utterance], tokenizer: Tokenizer, config: Config, model: AcousticModel
+    utterances: Sequence[Utterance],
+    tokenizer: Tokenizer,
+    config: Config,
+    model: AcousticModel,
+    letters: Tokenizer | None = None,
 ) -> tuple[list[Selected], dict[str, str]]:
     """Sorts a manifest into what can be trained on and what cannot, by headers and transcripts alone.
+
+    Args:
+        utterances: of the manifest.
+        tokenizer: makes the labels.
+        config: of the run.
+        model: which gives the frames that labels need.
+        letters: makes those of a second head; None: there is none.
 
     Returns:
         The usable utterances in manifest order, and id → reason of every other.
@@ -81,8 +94,10 @@ def select(
             rejected[utterance.id] = f"{utterance.id}: no pronunciation for {', '.join(map(repr, unknown))}"
             continue
         samples = exact_samples(utterance, info, config.features.rate)
-        one = Selected(utterance, tokenizer.encode(utterance.text), samples)
-        reason = _reason(utterance, one.labels, one.samples, config, model)
+        spelled = letters.encode(utterance.text) if letters is not None else []
+        one = Selected(utterance, tokenizer.encode(utterance.text), samples, spelled)
+        needing = max(one.labels, spelled, key=required_frames)
+        reason = _reason(utterance, needing, one.samples, config, model)
         if reason:
             rejected[utterance.id] = f"{utterance.id}: {reason}"
         else:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr.cmvn import corpus_level, corpus_statistics, speaker_statistics
-from asr.config import Config
+from asr.config import Config, TokenConfig
 from asr.errors import AsrError
 from asr.files import make_folder, sha256
 from asr.latency import Chunking
@@ -71,10 +71,13 @@ def _make_tokenizer(
     return tokenizer, {}
 
 
-def _make_model(config: Config, vocabulary: int) -> AcousticModel:
+def _make_model(config: Config, vocabulary: int, letters: int) -> AcousticModel:
     torch.manual_seed(config.seed)
     try:
-        return AcousticModel(config, vocabulary)
+        model = AcousticModel(config, vocabulary)
+        if letters:
+            model.letters = nn.Linear(model.encoder.outputs, letters)
+        return model
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
@@ -159,9 +162,14 @@ def probe_memory(trainer: Trainer) -> None:
 
 
 def _select(
-    what: str, utterances: list[Utterance], tokenizer: Tokenizer, config: Config, model: AcousticModel
+    what: str,
+    utterances: list[Utterance],
+    tokenizer: Tokenizer,
+    config: Config,
+    model: AcousticModel,
+    letters: Tokenizer | None = None,
 ) -> tuple[list[Selected], dict[str, str]]:
-    usable, rejected = select(utterances, tokenizer, config, model)
+    usable, rejected = select(utterances, tokenizer, config, model, letters)
     for reason in rejected.values():
         print(f"{what}: left out: {reason}", flush=True)
     refuse_too_many(rejected, len(utterances), what)
@@ -208,12 +216,13 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     utterances, judges = read_manifest(train), read_manifest(dev)
     make_folder(out)
     tokenizer, said = _make_tokenizer(config, utterances, judges)
-    model = _make_model(config, len(tokenizer))
+    letters = train_tokenizer(TokenConfig(), [one.text for one in utterances]) if config.train.letters_weight else None
+    model = _make_model(config, len(tokenizer), 0 if letters is None else len(letters))
     if config.train.initial is not None:
         said["initial"] = initial = begin_with(Path(config.train.initial), model, tokenizer)
         anew = f"; {' and '.join(initial['anew'])} anew" if initial["anew"] else ""
         print(f"begun with the weights of {config.train.initial}{anew}", flush=True)
-    usable, rejected = _select("train", utterances, tokenizer, config, model)
+    usable, rejected = _select("train", utterances, tokenizer, config, model, letters)
     judged, rejected_dev = _select("dev", judges, tokenizer, _unaugmented(config), model)
     statistics, judged_statistics = _normalisation(model, usable, judged, config.seed)
     if config.features.cmvn in ("global", "none"):
@@ -278,6 +287,7 @@ def _finish(
     config, progress = trainer.config, trainer.progress
     averaged = epochs_to_export(progress.history, config.train)
     trainer.model.load_state_dict(average_epochs(out / "checkpoints", averaged))
+    trainer.model.letters = None  # it has taught what it knows
     judged = development.judge(trainer.model)
     failed = rejected | progress.failed | development.failed
     print(

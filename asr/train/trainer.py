@@ -114,10 +114,11 @@ class Trainer:
     def losses(self, batch: Batch, chunking: Chunking | None = None) -> tuple[Tensor, Tensor]:
         """What is trained on, and CTC's loss alone, of each utterance of a batch, shape (N,) each [nats]."""
         features, frames = self._features(batch)
-        labels = [self.train[item.utterance].labels for item in batch.items]
+        chosen = [self.train[item.utterance] for item in batch.items]
+        labels = [one.labels for one in chosen]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             output = forward(self.model, features, frames, self.config.train.intermediate, labels, chunking)
-        return objective(output, labels, self.config)
+        return objective(output, labels, self.config, [one.letters for one in chosen])
 
     def _chunking(self, number: int) -> Chunking | None:
         """How the batches of the epoch's step of this number go by chunks, if they do."""

@@ -55,6 +55,24 @@ def test_below_self_attention_they_are_of_the_recurrent_layers_through_the_norm_
         torch.testing.assert_close(found, model.head(model.encoder.norm(encoded)).log_softmax(dim=2))
 
 
+def test_letters_are_taught_beside_phones_by_a_head_of_their_own() -> None:
+    config = tiny_config("tokens.kind=phone", "tokens.dictionary=none", "train.letters_weight=0.3")
+    model, features = _batch(config)
+    without, plain = objective(forward(model, features, FRAMES, [], LABELS), LABELS, config)
+    assert torch.equal(without, plain)
+    model.letters = torch.nn.Linear(model.encoder.outputs, 7)
+    letters = [[6, 6, 1], [2], []]
+    output = forward(model, features, FRAMES, [], LABELS)
+    trained, same = objective(output, LABELS, config, letters)
+    encoded, lengths = model.encoder(features, FRAMES)
+    spelled = ctc_loss(model.letters(encoded).log_softmax(dim=2), lengths, letters)
+    torch.testing.assert_close(trained, 0.7 * plain + 0.3 * spelled)
+    assert torch.equal(same, plain)
+    trained.sum().backward()
+    assert model.letters.weight.grad is not None
+    assert model.letters.weight.grad.any()
+
+
 def test_the_losses_are_mixed_by_their_weights() -> None:
     intermediate = ("train.intermediate=[1, 2]", "train.intermediate_weight=0.4")
     config = tiny_config("encoder.layers=3", *intermediate, "train.label_smoothing=0.1")

@@ -117,6 +117,21 @@ def test_whatever_is_wrong_is_listed_with_its_numbers(utterances: list[Utterance
     assert "need 1 encoder frames, its 0.01 s (at speed 1) give 0" in rejected["short"]
 
 
+def test_letters_may_need_more_frames_than_labels(utterances: list[Utterance]) -> None:
+    config = tiny_config()
+    words, model = _model(config)
+    letters = Tokenizer("char", ["<blank>", "<space>", *sorted(set("".join(PITCHES)))])
+    usable, _ = select(utterances, words, config, model, letters)
+    assert [one.letters for one in usable] == [letters.encode(one.utterance.text) for one in usable]
+    word, short = next(iter(PITCHES)), utterances[0]
+    frames = model.output_length(probe(short.audio).frames)
+    many = replace(short, text=" ".join([word] * (frames // 2)))  # half of them between words that are the same
+    assert select([many], words, config, model)[1] == {}
+    usable, rejected = select([many, utterances[1]], words, config, model, letters)
+    assert [one.utterance.id for one in usable] == [utterances[1].id]
+    assert f"{len(letters.encode(many.text))} labels" in rejected[many.id]
+
+
 def test_more_than_one_percent_is_an_error() -> None:
     rejected = {f"u{number}": f"u{number}: reason" for number in range(5)}
     refuse_too_many({}, 10, "train")

@@ -40,6 +40,7 @@ _BESIDE = {
     "augment.gain_clip=true": ["augment.gain_probability=1"],
     "augment.gain_clip=false": ["augment.gain_probability=1"],
     "tokens.kind=phone": [_DICTIONARY],
+    "train.letters_weight=0.3": ["tokens.kind=phone", _DICTIONARY, "train.ema=0.9"],
     "decoder.weight=0.4": [
         "decoder.hidden=8",
         "encoder.pyramid=1",
@@ -77,6 +78,7 @@ SWITCHES = [
     "train.ema=0.9",
     "train.intermediate=[1]",
     "train.label_smoothing=0.1",
+    "train.letters_weight=0.3",
     "train.patience=1",
 ]
 
