@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
 from asr.score.receipt import KEYS, OPTIONAL
+from asr.score.statistics import t_quantile
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECEIPTS = sorted(ROOT.glob("recipes/*/results/*.json"))
@@ -44,6 +46,36 @@ def test_a_row_says_what_its_receipt_says(readme: Path, row: str, receipt: Path)
     assert f"{fields['wer']:.2f} %" in cells, row
     assert f"{fields['wer_low']:.2f}–{fields['wer_high']:.2f}" in cells, row
     assert f"{fields['train_minutes']:.1f}" in cells, row
+    for cell in cells:
+        if cell.startswith(("Intel", "AMD")):
+            assert fields["cpu"].replace("(R)", "").startswith(cell.split(",")[0]), row
+
+
+def _mean(pattern: str) -> tuple[str, str]:
+    """As a table has the mean of several receipts, and Student's t over them."""
+    receipts = [json.loads(path.read_text()) for path in sorted(ROOT.glob(f"recipes/{pattern}.json"))]
+    kinds = ("substitutions", "deletions", "insertions")
+    rates = [100 * sum(one[kind] for kind in kinds) / one["words"] for one in receipts]
+    assert len(rates) in (5, 6)
+    half = t_quantile(len(rates) - 1) * stdev(rates) / len(rates) ** 0.5
+    return f"{mean(rates):.2f} %", f"{mean(rates) - half:.2f}–{mean(rates) + half:.2f}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "RESULTS.md", "recipes/an4/README.md"])
+def test_the_mean_of_the_seeds_is_that_of_their_receipts(page: str) -> None:
+    (row,) = re.findall(r"^\|.*mean of (?:the )?five seeds.*$", (ROOT / page).read_text(), re.MULTILINE)
+    rate, interval = _mean("an4/results/phones-seed[1-5]")
+    assert rate in row
+    assert interval in row
+
+
+def test_the_means_of_the_speakers_left_out_are_those_of_their_receipts() -> None:
+    page = (ROOT / "recipes/fsdd/README.md").read_text()
+    means = re.findall(r"^\| mean of the six left out \| (.*? %)", page, re.MULTILINE)
+    assert means == [_mean(f"fsdd/results/{kind}-without-*")[0] for kind in ("greedy", "phones", "connected")]
+    for page in ("README.md", "RESULTS.md"):
+        (row,) = re.findall(r"^\|.*mean of six.*$", (ROOT / page).read_text(), re.MULTILINE)
+        assert means[1] in row
 
 
 def test_there_are_receipts() -> None:
