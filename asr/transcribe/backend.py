@@ -87,7 +87,8 @@ class TorchBackend:
 
     def streamed(self, latency: float) -> Streamed:
         chunking = self.model.config.chunking(latency)
-        return Streamed(_Reader(self.model, self.device), chunking, self.model.config.features, self.factor)
+        features = self.model.config.features
+        return Streamed(_Reader(self.model, self.device), chunking, features, self.factor, self.level)
 
 
 class _Reader:

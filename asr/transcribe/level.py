@@ -47,12 +47,16 @@ class Leveller:
         self._level, self._rate = level, rate
         self._loudest = -math.inf  # [dB]
 
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """The next stretch, float32, shape (samples,): the same array where the model knows such a level."""
+    def __call__(self, samples: np.ndarray, speech: bool = True) -> np.ndarray:
+        """The next stretch, float32, shape (samples,): the same array where the model knows such a level.
+
+        Args:
+            samples: of the stretch.
+            speech: whether somebody speaks in it; else only what was before decides.
+        """
         if self._level is None:
             return samples
-        root = speech_level(samples, self._rate)
-        if root > 0:
+        if speech and (root := speech_level(samples, self._rate)) > 0:
             self._loudest = max(self._loudest, 20 * math.log10(root))
         if not -math.inf < self._loudest < _ABSURD:
             return samples

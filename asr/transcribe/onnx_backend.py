@@ -72,7 +72,7 @@ class OnnxBackend:
 
     def streamed(self, latency: float) -> Streamed:
         chunking = self.config.chunking(latency)
-        return Streamed(_Reader(self._stream), chunking, self.config.features, self.factor)
+        return Streamed(_Reader(self._stream), chunking, self.config.features, self.factor, self.level)
 
     @cached_property
     def _stream(self) -> onnxruntime.InferenceSession:

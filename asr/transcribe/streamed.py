@@ -8,6 +8,8 @@ import numpy as np
 
 from asr.config import FeatureConfig
 from asr.latency import Chunking
+from asr.loudness import varies
+from asr.transcribe.level import Leveller
 
 
 class Reader(Protocol):
@@ -36,10 +38,15 @@ class Streamed:
         chunking: how many frames it reads at once.
         features: of the model.
         factor: feature frames for each encoder frame.
+        level: of the training speech, see `asr.transcribe.level.Leveller`; what is far from it is amplified or
+            attenuated from the first view on whose loudness varies as speech does.
     """
 
-    def __init__(self, read: Reader, chunking: Chunking, features: FeatureConfig, factor: int) -> None:
+    def __init__(
+        self, read: Reader, chunking: Chunking, features: FeatureConfig, factor: int, level: float | None = None
+    ) -> None:
         self.chunking = chunking
+        self._levelled = Leveller(level, features.rate)
         self._read, self._features, self._factor = read, features, factor
         self._blocks: list[np.ndarray] = []  # from where the next chunk begins
         self._waiting = 0  # samples that they hold
@@ -85,4 +92,5 @@ class Streamed:
         waiting = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
         self._blocks = [waiting[chunk * self._factor * self._features.shift_samples :]]
         self._waiting = len(self._blocks[0])
-        return self._read(waiting[:samples], chunk)
+        view = waiting[:samples]
+        return self._read(self._levelled(view, varies(view, self._features.rate)), chunk)

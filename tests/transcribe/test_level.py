@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from asr.config import read_config
-from asr.loudness import speech_level
+from asr.latency import Chunking
+from asr.loudness import speech_level, varies
 from asr.tokens import Tokenizer
 from asr.transcribe.level import SPREAD, USUAL, Leveller, training_level
+from asr.transcribe.streamed import Streamed
 from asr.transcribe.transcriber import Transcriber
 from tests.transcribe.listener import RATE, Listener, say
 
@@ -62,3 +64,28 @@ def test_a_recording_is_heard_at_any_level(decibels: float) -> None:
     listener.level = -13.5  # type: ignore[misc, assignment]
     samples = say([0, 0, 2, 3, 1, 3, 2, 0, 0]) * np.float32(10 ** (decibels / 20))
     assert Transcriber(listener).transcribe(samples).text == "ab ba"
+
+
+def test_steady_noise_does_not_vary_and_speech_does() -> None:
+    random = np.random.default_rng(0)
+    white = random.standard_normal(RATE)
+    brown = np.cumsum(random.standard_normal(RATE))
+    for steady in (white, brown - brown.mean(), np.zeros(RATE), np.full(RATE, 0.3)):
+        assert not varies(steady.astype(np.float32), RATE)
+    assert varies(say([0, 2, 3, 0, 2]), RATE)
+
+
+def test_a_stream_is_amplified_once_somebody_speaks_and_not_before() -> None:
+    seen: list[float] = []
+
+    def read(view: np.ndarray, chunk: int) -> np.ndarray:
+        seen.append(level(view))
+        return np.zeros((chunk, 4), np.float32)
+
+    streamed = Streamed(read, Chunking(20, 20), read_config(None, [f"features.rate={RATE}"]).features, 3, USUAL)
+    hiss = noise(-70)
+    speech = np.concatenate([hiss + noise(-50) * (np.arange(RATE) // 800 % 2), hiss])
+    for block in (hiss, hiss, hiss, speech, speech):
+        streamed.accept(block.astype(np.float32))
+    assert seen[0] == pytest.approx(-70, abs=0.5)
+    assert seen[-2] == pytest.approx(USUAL - SPREAD, abs=2)

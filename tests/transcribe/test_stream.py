@@ -36,7 +36,7 @@ def recogniser(tones: Learned) -> Recogniser:
 
 @pytest.fixture(scope="module")
 def backend(recogniser: Recogniser) -> Backend:
-    return _backend(recogniser.model, recogniser.tokenizer)
+    return TorchBackend(recogniser, torch.device("cpu"))
 
 
 def _backend(model: AcousticModel, tokenizer: Tokenizer | None = None) -> TorchBackend:
