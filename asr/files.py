@@ -32,9 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise AsrError(
-            f"{path}: could not be written ({error.strerror or error}); what stood there before is kept"
-        ) from error
+        kept = "; what stood there before is kept" if os.path.lexists(path) else ""
+        raise AsrError(f"{path}: could not be written ({error.strerror or error}){kept}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
