@@ -29,7 +29,7 @@ _SENTENCES = st.lists(st.text(_LETTERS, min_size=1, max_size=8), max_size=6).map
 
 
 def _config(kind: str, size: int = 60) -> TokenConfig:
-    return TokenConfig.model_validate({"kind": kind, "size": size})
+    return TokenConfig.model_validate({"kind": kind} | ({"size": size} if kind in ("unigram", "bpe") else {}))
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -131,9 +131,8 @@ def _preview(utterance: Utterance, name: str, config: Config, augmenter: Augment
         key = (augmenter.seed, epoch, utterance.id, number)
         done = augmenter(speed(samples, factor), *key[1:])
         mel, throat = _log_mel(done.samples, config), draw_factor(generator(*key, "throat"), config.augment)
-        if throat != 1:  # in training behind the normalisation, which has taken the mean
-            mean = mel.mean(axis=0)
-            mel = mean + warp_bands(torch.from_numpy(mel - mean)[None], [throat], config.features)[0].numpy()
+        if throat != 1:
+            mel = warp_bands(torch.from_numpy(mel)[None], [throat], config.features)[0].numpy()
         masks = _masks(key, len(mel), config)
         faster = [f"speed {factor:g}"] if factor != 1 else []
         moved = [f"frequencies × {throat:g}, seen and not heard"] if throat != 1 else []

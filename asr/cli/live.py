@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asr.transcribe.inputs import printable
+from asr.errors import printable
 
 if TYPE_CHECKING:
     from asr.transcribe.stream import Event, Stream

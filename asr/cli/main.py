@@ -18,7 +18,7 @@ from asr.cli.export import export
 from asr.cli.lexicon import lexicon
 from asr.cli.score import score
 from asr.cli.train import train
-from asr.errors import AsrError
+from asr.errors import AsrError, printable
 from asr.runtime import wait_briefly
 
 app = typer.Typer(
@@ -69,9 +69,7 @@ def run(application: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except AsrError as error:
-        from asr.transcribe.inputs import printable  # names may hold line ends, and what turns a terminal's line
-
-        print(f"error: {printable(error)}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)  # names in it may hold line ends
         sys.exit(error.exit_status)
     except (KeyboardInterrupt, SystemExit) as left:  # typer turns Ctrl-C into a silent exit with 130
         if isinstance(left, SystemExit) and left.code != 130:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from asr.cli.main import print_version, run
-from asr.errors import UsageError
+from asr.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from asr.transcribe.inputs import Found
@@ -159,7 +159,7 @@ def _tell_plan(found: Found, jobs: Sequence[Job], model: Path | None, options: d
     """Prints what would be done, and does nothing but load the model and look whether there are such files."""
     from asr.audio import probe
     from asr.errors import AsrError
-    from asr.transcribe.inputs import STANDARD_INPUT, printable
+    from asr.transcribe.inputs import STANDARD_INPUT
     from asr.transcribe.load import find_model
 
     _loaded(model, options)
@@ -184,7 +184,6 @@ def _transcribe(
     """Transcribes recordings, and says how many failed."""
     from asr.cli.progress import AUDIO, progress
     from asr.errors import AsrError
-    from asr.transcribe.inputs import printable
     from asr.transcribe.outputs import make_folders
     from asr.transcribe.writers import Txt
 
@@ -265,7 +264,6 @@ def _listen(found: Found | None, model: Path | None, options: dict[str, Any], la
     from asr.audio import stream_audio
     from asr.cli.live import listen
     from asr.errors import AsrError
-    from asr.transcribe.inputs import printable
     from asr.transcribe.microphone import microphone
 
     transcriber = _loaded(model, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from pathlib import Path
 
 from asr import ffmpeg
 from asr.audio import SUFFIXES
-from asr.errors import AsrError, UsageError
+from asr.errors import AsrError, UsageError, printable
 
 STANDARD_INPUT = Path("-")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.IGNORECASE | re.DOTALL)
-_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # show names backwards
 
 Wanted = Callable[[Path], bool]
 
@@ -180,17 +178,3 @@ def _files(folder: Path, faults: list[str]) -> Iterator[Path]:
             waiting += sorted((one for one in path.iterdir() if not one.name.startswith(".")), reverse=True)
         except OSError as error:
             faults.append(f"{printable(path)}: could not be read ({error.strerror})")
-
-
-def printable(text: object) -> str:
-    """A name or a sentence for one line on a terminal: what would break or turn the line is written as an escape."""
-    return "".join(_shown(letter) for letter in str(text))
-
-
-def _shown(letter: str) -> str:
-    code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a name that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in _TURNS:
-        return letter.encode("unicode_escape").decode()
-    return letter

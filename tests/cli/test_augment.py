@@ -178,7 +178,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_written(
         (("train.jsonl", "augment.codecs=[gsm, gsm]"), 2, ("each of the codecs must stand once",)),
         (("train.jsonl", "augment.noise_snr=10"), 2, ("augment.noise_snr", "(seen: 10)")),
         (("train.jsonl", "augment.noise_snr=[10]"), 2, ("augment.noise_snr", "2 items")),
-        (("train.jsonl", "augment.noise_snr=[20, 10]"), 2, ("noise_snr must be the lowest and the highest value",)),
+        (
+            ("train.jsonl", "augment.coloured_noise_snr=[20, 10]"),
+            2,
+            ("coloured_noise_snr must be the lowest and the highest value",),
+        ),
         (
             ("train.jsonl", "augment.absorption=[0, 0.5]"),
             2,

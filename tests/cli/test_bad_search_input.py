@@ -64,7 +64,7 @@ def test_a_language_model_that_cannot_be_used(
 def test_a_language_model_that_was_cut_off_or_is_of_the_other_kind(tone_run: Path, tmp_path: Path) -> None:
     lm = tmp_path / "lm.safetensors"
     estimate((one.text for one in read_manifest(tone_run / "train.jsonl")), 2).save(lm)
-    fatal(_decode_with(tone_run, tmp_path / "out", "--lm", lm, "--rescore", lm), 1, lm, "no such model folder")
+    fatal(_decode_with(tone_run, tmp_path / "out", "--lm", lm, "--rescore", lm), 1, lm, "a file, not a model folder")
     model = tone_run / "run" / "model"
     fatal(_decode_with(tone_run, tmp_path / "out", "--lm", model), 1, model, "needed is the file of an n-gram model")
     for kept in (20, lm.stat().st_size - 10):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr import ffmpeg
-from asr.errors import AsrError, UsageError
-from asr.transcribe.inputs import STANDARD_INPUT, Recording, find_recordings, printable
+from asr.errors import AsrError, UsageError, printable
+from asr.transcribe.inputs import STANDARD_INPUT, Recording, find_recordings
 
 
 @pytest.fixture(autouse=True)
