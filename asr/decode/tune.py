@@ -16,6 +16,7 @@ from asr.score.align import Counts, texts_wer
 WEIGHTS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
 BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 BEAMS = (16, 32, 64, 128, 256, 512)
+THRESHOLDS = (9.0, 10.0, 12.0, 15.0)  # [nats] that kept prefixes may be below the best; fewer take less time
 _REFINEMENTS = ((0.1, 0.5), (0.05, 0.25))  # steps of weight and bonus around the best so far
 _MIXES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _FACTORS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
@@ -44,11 +45,13 @@ def tune(
     threads: int,
     report: Callable[[Trial], None] = lambda trial: None,
     widest: int | None = None,
+    alone: bool = True,
 ) -> Trial:
     """Looks for the settings that make the fewest word errors: a grid, then smaller and smaller steps around its best.
 
     Of equal settings the first tried wins, so that the result does not depend on chance; weights are tried from small
-    to large. The beam is the narrowest that makes at most one in a hundred errors more than the best.
+    to large. The beam is the narrowest that makes at most one in a hundred errors more than the best, and the threshold
+    below which its prefixes are dropped the tightest that makes none more.
 
     Args:
         rows: log-probs of each utterance, shape (S, V); (M, S, V) for a `JointDecoder`.
@@ -57,6 +60,7 @@ def tune(
         threads: how many utterances at once.
         report: told of each trial.
         widest: the widest beam that is tried; None: of all.
+        alone: whether only the best transcript is wanted; else the threshold stays, and the next best with it.
     """
     beams = [beam for beam in BEAMS if widest is None or beam < widest] + ([] if widest is None else [widest])
     tried: dict[tuple[int, float, float], Trial] = {}
@@ -64,12 +68,15 @@ def tune(
     def judge(beam: int, weight: float, bonus: float) -> Trial:
         key = (beam, round(weight, 4), round(bonus, 4))
         if key not in tried:
-            options = replace(decoder.options, beam=beam, lm_weight=key[1], word_bonus=key[2], nbest=1)
-            found = decoder.with_options(options).decode_batch(rows, threads)
-            counts, _ = texts_wer(references, [candidates[0].text for candidates in found])
-            tried[key] = Trial(options, counts.errors, counts.reference_length)
-            report(tried[key])
+            tried[key] = decode(replace(decoder.options, beam=beam, lm_weight=key[1], word_bonus=key[2], nbest=1))
         return tried[key]
+
+    def decode(options: BeamOptions) -> Trial:
+        found = decoder.with_options(options).decode_batch(rows, threads)
+        counts, _ = texts_wer(references, [candidates[0].text for candidates in found])
+        trial = Trial(options, counts.errors, counts.reference_length)
+        report(trial)
+        return trial
 
     def best_at(beam: int) -> Trial:
         return min((trial for trial in tried.values() if trial.options.beam == beam), key=lambda trial: trial.errors)
@@ -89,7 +96,12 @@ def tune(
     beam = narrowest([judge(beam, found.lm_weight, found.word_bonus) for beam in beams]).options.beam
     if beam != beams[0]:
         refine(beam, *_REFINEMENTS[0])
-    return best_at(beam)
+    best = best_at(beam)
+    for threshold in THRESHOLDS if alone else ():
+        trial = decode(replace(best.options, beam_threshold=threshold))
+        if trial.errors <= best.errors:
+            return trial
+    return best
 
 
 def narrowest(trials: Sequence[Trial]) -> Trial:

@@ -10,6 +10,7 @@ import torch
 
 from asr.corpora.connected import boundaries_path, read_boundaries
 from asr.decode.align import fit_shifts, median_odds, right_words
+from asr.decode.beam import BeamOptions
 from asr.decode.confidence import calibrate
 from asr.decode.ensemble import ensemble_sha256, mean_frames, networks
 from asr.decode.hypothesis import Heard, Hypothesis, Row
@@ -149,7 +150,7 @@ def _tune(
 ) -> Trial:
     """Weights and beam; a share of CTC that the settings give is kept."""
     if not isinstance(search.decoder, OnePassDecoder):
-        return tune(heard, references, search.decoder, search.threads, report, widest)
+        return tune(heard, references, search.decoder, search.threads, report, widest, search.recurrent is None)
     shares = CTC_WEIGHTS if settings.ctc_weight is None else (settings.ctc_weight,)
     weights = LM_WEIGHTS if search.lm is not None else (settings.lm_weight,)
     return tune_one_pass(heard, references, search.decoder, shares, weights, report)
@@ -158,9 +159,10 @@ def _tune(
 def _line(trial: Trial) -> str:
     options = trial.options
     share = "" if trial.ctc_weight is None else f"ctc_weight {trial.ctc_weight:4.2f} "
+    tight = "" if options.beam_threshold == BeamOptions.beam_threshold else f"threshold {options.beam_threshold:g} "
     return (
         f"beam {options.beam:3} {share}lm_weight {options.lm_weight:4.2f} word_bonus {options.word_bonus:5.2f} "
-        f"WER {trial.wer:.2f} %"
+        f"{tight}WER {trial.wer:.2f} %"
     )
 
 

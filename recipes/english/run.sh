@@ -34,7 +34,7 @@ stage 19 "$exp/second/model/SHA256SUMS" "${training[@]}" --out "$exp/second" "${
 third=(seed=$((seed + 100)) train.initial="$exp/second/model" train.learning_rate=0.001 train.chunk_share=0.2  # draws anew
     augment.reverberation_probability=0.1 augment.coloured_noise_probability=0.15 augment.codec_probability=0.15)
 stage 20 "$exp/model/SHA256SUMS" "${training[@]}" --out "$exp" "${again[@]}" "${third[@]}" "${overrides[@]:1}"
-with=(--lm $lm --lexicon $lexicon --beam 256)  # wider ones take more time than they are worth to who transcribes
+with=(--lm $lm --lexicon $lexicon --beam 512)
 stage 21 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
 stage 22 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status

@@ -15,7 +15,7 @@ from asr.corpora.connected import boundaries_path
 from asr.decode.beam import BeamDecoder, BeamOptions, Candidate
 from asr.decode.rescore import Rescoring, recurrent_scores, rescore
 from asr.decode.settings import SearchSettings, Tuned, read_tuned
-from asr.decode.tune import BEAMS, BONUSES, WEIGHTS, Trial, tune, tune_rescoring
+from asr.decode.tune import BEAMS, BONUSES, THRESHOLDS, WEIGHTS, Trial, tune, tune_rescoring
 from asr.decode.tune_run import tune_to_folder
 from asr.errors import AsrError
 from asr.files import sha256
@@ -79,6 +79,7 @@ def test_finds_weights_that_mend_what_the_sound_alone_gets_wrong(decoder: BeamDe
 def test_tries_the_whole_grid_each_setting_once_and_every_beam(decoder: BeamDecoder) -> None:
     trials: list[Trial] = []
     tune(ROWS, REFERENCES, decoder, 1, trials.append)
+    trials = [one for one in trials if one.options.beam_threshold == decoder.options.beam_threshold]
     keys = [(one.options.beam, one.options.lm_weight, one.options.word_bonus) for one in trials]
     assert len(set(keys)) == len(keys)
     assert set(keys) >= {(BEAMS[0], weight, bonus) for weight in WEIGHTS for bonus in BONUSES}
@@ -94,6 +95,19 @@ def test_no_beam_is_tried_that_is_wider_than_wished(decoder: BeamDecoder, widest
     best = tune(ROWS, REFERENCES, decoder, 1, trials.append, widest)
     assert {one.options.beam for one in trials} == beams
     assert best in trials
+
+
+def test_the_tightest_threshold_that_does_no_harm_is_kept(decoder: BeamDecoder) -> None:
+    trials: list[Trial] = []
+    best = tune(ROWS, REFERENCES, decoder, 1, trials.append)
+    wide = decoder.options.beam_threshold
+    *others, last = (one for one in trials if one.options.beam_threshold != wide)
+    assert best == last
+    assert best.options.beam_threshold in THRESHOLDS
+    plain = [one for one in trials if one.options.beam_threshold == wide]
+    reference = min(one.errors for one in plain if one.options.beam == best.options.beam)
+    assert best.errors <= reference < min((one.errors for one in others), default=reference + 1)
+    assert tune(ROWS, REFERENCES, decoder, 1, alone=False).options.beam_threshold == wide
 
 
 def test_does_not_depend_on_threads_or_chance(decoder: BeamDecoder) -> None:
