@@ -21,6 +21,7 @@ _REFINEMENTS = ((0.1, 0.5), (0.05, 0.25))  # steps of weight and bonus around th
 _MIXES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _FACTORS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
 _AS_GOOD = 1.01  # a wider beam must save more than a hundredth of the errors
+_NO_WORSE = 1.001  # a tighter threshold may cost a thousandth of them
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def tune(
 
     Of equal settings the first tried wins, so that the result does not depend on chance; weights are tried from small
     to large. The beam is the narrowest that makes at most one in a hundred errors more than the best, and the threshold
-    below which its prefixes are dropped the tightest that makes none more.
+    below which its prefixes are dropped the tightest that makes at most one in a thousand more.
 
     Args:
         rows: log-probs of each utterance, shape (S, V); (M, S, V) for a `JointDecoder`.
@@ -99,7 +100,7 @@ def tune(
     best = best_at(beam)
     for threshold in THRESHOLDS if alone else ():
         trial = decode(replace(best.options, beam_threshold=threshold))
-        if trial.errors <= best.errors:
+        if trial.errors <= _NO_WORSE * best.errors:
             return trial
     return best
 
