@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
+_NAMED = 20  # recordings that failed are named once more at the end, so many of them
 _FILES, _TEXT, _MODEL, _LIVE = "What to write", "What to listen to", "How to recognise", "While it is spoken"
 
 
@@ -103,7 +104,9 @@ def transcribe_audio(
     for fault in found.faults:
         print(f"error: {fault}", file=sys.stderr)
     if failed and len(jobs) > 1:
-        print(f"{failed} of {len(jobs)} recordings could not be transcribed", file=sys.stderr)
+        more = f", and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        names = ", ".join(map(printable, failed[:_NAMED])) + more
+        print(f"{len(failed)} of {len(jobs)} recordings could not be transcribed: {names}", file=sys.stderr)
     if failed or found.faults:
         raise typer.Exit(1)
 
@@ -180,19 +183,20 @@ def _tell_plan(found: Found, jobs: Sequence[Job], model: Path | None, options: d
 
 def _transcribe(
     jobs: Sequence[Job], model: Path | None, options: dict[str, Any], as_json: bool, min_confidence: float
-) -> int:
-    """Transcribes recordings, and says how many failed."""
+) -> list[Path]:
+    """Transcribes recordings; returns those that failed."""
     from asr.cli.progress import AUDIO, progress
     from asr.errors import AsrError
     from asr.transcribe.outputs import make_folders
     from asr.transcribe.writers import Txt
 
     if not jobs:
-        return 0
+        return []
     make_folders(jobs)
     began = time.monotonic()
     transcriber = _loaded(model, options)
-    failed, spoken = 0, 0.0
+    failed: list[Path] = []
+    spoken = 0.0
     many = len(jobs) > 1
     total = _seconds(jobs)
     with contextlib.ExitStack() as stack:
@@ -210,7 +214,7 @@ def _transcribe(
                 except AsrError as refused:
                     error = str(refused)
             if error is not None:
-                failed += 1
+                failed.append(job.audio)
                 print(f"error: {printable(error)}", file=sys.stderr, flush=True)
             if as_json:
                 print(_json_line(outcome), flush=True)
@@ -219,7 +223,7 @@ def _transcribe(
                 print(f"{printable(job.audio)}: {' '.join(text.splitlines())}" if many else text, flush=True)
     if many or any(job.files for job in jobs):
         took = time.monotonic() - began
-        done = f"{len(jobs) - failed} of {len(jobs)} recordings" if many else "1 recording"
+        done = f"{len(jobs) - len(failed)} of {len(jobs)} recordings" if many else "1 recording"
         print(
             f"{done}, {_hours(spoken)} of audio, in {_hours(took)}: {spoken / took:,.0f} × real time", file=sys.stderr
         )

@@ -84,7 +84,7 @@ def test_failing_files_are_named_the_others_printed_in_order_and_the_status_is_1
     assert done.stdout.splitlines() == [f"{first.audio}: {first.text}", f"{second.audio}: {second.text}"]
     begun, *named, summary, total = done.stderr.splitlines()
     assert (begun, summary[:18]) == ("transcribing", "2 of 9 recordings,")
-    assert total == "7 of 9 recordings could not be transcribed"
+    assert total == f"7 of 9 recordings could not be transcribed: {', '.join(map(str, bad.values()))}"
     reasons = {
         "empty": "the file is empty (0 bytes)",
         "text": "not audio",
@@ -203,7 +203,7 @@ def test_a_folder_becomes_files_laid_out_like_it_and_a_second_run_does_what_is_l
     assert f"error: {talks}/more/broken.wav: " in done.stderr
     *_, summary, last = done.stderr.splitlines()
     assert re.fullmatch(r"2 of 3 recordings, 0:\d\d of audio, in 0:\d\d: \d+ × real time", summary)
-    assert last == "1 of 3 recordings could not be transcribed"
+    assert last == f"1 of 3 recordings could not be transcribed: {talks}/more/broken.wav"
     written = _files(out)
     assert sorted(written) == ["first.srt", "first.txt", "more/second.srt", "more/second.txt"]
     said = [word for word, _, _ in phrases(2, 2)[1]]

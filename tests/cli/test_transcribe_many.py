@@ -79,7 +79,8 @@ def test_good_ones_are_done_broken_ones_named_and_a_second_run_does_nothing_more
     assert len(errors) == len(broken)
     for name in broken:
         assert sum(f"{folder}/{name}: " in line for line in errors) == 1
-    assert done.stderr.splitlines()[-1] == f"5 of {COUNT} recordings could not be transcribed"
+    names = ", ".join(f"{folder}/{name}" for name in broken)
+    assert done.stderr.splitlines()[-1] == f"5 of {COUNT} recordings could not be transcribed: {names}"
 
     out = tmp_path / "out"
     texts = {str(path.relative_to(out).with_suffix("")): path.read_text().strip() for path in out.rglob("*.txt")}
