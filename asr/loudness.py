@@ -8,7 +8,7 @@ import numpy as np
 
 _FRAMES = 100  # a second, in which activity is told
 _BELOW_LOUD = 35.0  # [dB] how far below its loud frames speech counts as a pause
-_VARIES = 10.0  # [dB] between soft and loud frames of speech; steady noise stays within 3, rumbling within 7
+_VARIES = 10.0  # [dB] between soft and loud frames; those of steady noise lie nearer to each other
 
 
 def root_mean_square(samples: np.ndarray) -> float:

@@ -98,7 +98,7 @@ def tune(
     if beam != beams[0]:
         refine(beam, *_REFINEMENTS[0])
     best = best_at(beam)
-    for threshold in THRESHOLDS if alone else ():
+    for threshold in (one for one in THRESHOLDS if alone and one < best.options.beam_threshold):
         trial = decode(replace(best.options, beam_threshold=threshold))
         if trial.errors <= _NO_WORSE * best.errors:
             return trial

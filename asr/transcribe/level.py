@@ -27,7 +27,8 @@ def training_level(config: Config, trained: Mapping[str, Any]) -> float | None:
     """The level of the speech that a model was trained on [dB of full scale]; None: it normalises each recording."""
     if config.features.cmvn not in ("global", "none"):
         return None
-    return float(trained.get("speech_level") or USUAL)
+    level = trained.get("speech_level")
+    return USUAL if level is None else float(level)
 
 
 class Leveller:
