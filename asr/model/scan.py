@@ -38,7 +38,7 @@ class Recurrence:
 
 
 def scan(gates: Tensor, recurrence: Recurrence) -> Tensor:
-    """Runs an LSTM over time, from a state of zeros; in float32 also under autocast.
+    """Runs an LSTM over time, from a state of zeros; in float32 but for autocast's products with the recurrent weights.
 
     ``i, f, o = σ(z)``, ``g = tanh(z)``, ``c = f c' + i g``, ``h = o tanh(c)``, where z are the gates' inputs, c' is the
     memory of the step before, and peepholes, projection and norms come in as `Recurrence` says.
@@ -55,10 +55,14 @@ def scan(gates: Tensor, recurrence: Recurrence) -> Tensor:
 
 def scan_memory(gates: Tensor, recurrence: Recurrence) -> tuple[Tensor, Tensor]:
     """As `scan`, and the memory c behind each step, shape (S, N, H); both in float32, or float64 if the gates are."""
-    precise = torch.promote_types(gates.dtype, torch.float32)
-    weights = [None if one is None else one.to(precise) for one in vars(recurrence).values()]
-    with torch.autocast(gates.device.type, enabled=False):
-        output: tuple[Tensor, Tensor] = _Scan.apply(gates.to(precise), *weights)
+    device, precise = gates.device.type, torch.promote_types(gates.dtype, torch.float32)
+    weights = {name: None if one is None else one.to(precise) for name, one in vars(recurrence).items()}
+    if torch.is_autocast_enabled(device):
+        for name in ("weight_hh", "weight_hr"):
+            one = weights[name]
+            weights[name] = None if one is None else one.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        output: tuple[Tensor, Tensor] = _Scan.apply(gates.to(precise), *weights.values())
     return output
 
 
@@ -66,6 +70,22 @@ def normalise(x: Tensor, gain: Tensor) -> Tensor:
     """Layer norm over the last axis, as in the scan: in float32 also under autocast. Shapes (…, D), (D,) → (…, D)."""
     precise = torch.promote_types(x.dtype, torch.float32)
     return torch.nn.functional.layer_norm(x.to(precise), gain.shape, gain.to(precise), None, _EPSILON)
+
+
+def _multiply(x: Tensor, weight: Tensor, out: Tensor, add: bool = False) -> None:
+    """``out = x @ weight`` in the weight's precision, or ``out += x @ weight``. Shapes (N, A), (A, B), (N, B)."""
+    if x.dtype == weight.dtype:
+        out.addmm_(x, weight, beta=int(add))
+    elif add:
+        out += torch.mm(x.to(weight.dtype), weight)
+    else:
+        out.copy_(torch.mm(x.to(weight.dtype), weight))
+
+
+def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Of ``x @ weight.t()``, in the weight's precision. Shapes (S, N, B), (S, N, A), (B, A) → (B, A)."""
+    rows, columns = gradient.flatten(0, 1).to(weight.dtype), x.flatten(0, 1).to(weight.dtype)  # (S · N, B), (S · N, A)
+    return rows.t() @ columns
 
 
 def _normalise(x: Tensor, gain: Tensor, bias: Tensor | None, moments: Tensor) -> Tensor:
@@ -109,17 +129,18 @@ class _Scan(torch.autograd.Function):
         memory, squashed, out = (inputs.new_empty(steps, number, hidden) for _ in range(3))  # c, tanh(c), h
         state = out if weight_hr is None else inputs.new_empty(steps, number, len(weight_hr))
         normed = gain_hh is not None
-        products = torch.zeros_like(inputs) if normed else inputs.new_empty(0)  # before the norm; zero at step 0
+        products = torch.empty_like(inputs[: normed * steps])  # before the norm
+        products[:1] = 0
         moments = inputs.new_zeros(2 * normed, 2, steps, number, 1)  # of both norms
         for step in range(steps):
             input_forget, cell, output = z[step, :, :2], z[step, :, 2], z[step, :, 3]  # (N, 2, H), (N, H), (N, H)
             if step:
                 rows = z[step].view(number, 4 * hidden)
                 if gain_hh is not None:
-                    torch.mm(state[step - 1], weight_hh.t(), out=products[step])
+                    _multiply(state[step - 1], weight_hh.t(), products[step])
                     rows += _normalise(products[step], gain_hh, None, moments[0, :, step])
                 else:
-                    rows.addmm_(state[step - 1], weight_hh.t())
+                    _multiply(state[step - 1], weight_hh.t(), rows, add=True)
                 if peepholes is not None:
                     input_forget.addcmul_(peepholes[:2], memory[step - 1, :, None])
             input_forget.sigmoid_()
@@ -136,7 +157,7 @@ class _Scan(torch.autograd.Function):
                 torch.tanh(memory[step], out=squashed[step])
             torch.mul(output, squashed[step], out=out[step])
             if weight_hr is not None:
-                torch.mm(out[step], weight_hr.t(), out=state[step])
+                _multiply(out[step], weight_hr.t(), state[step])
         ctx.save_for_backward(
             weight_hh, peepholes, weight_hr, gain_hh, gain_c, z, memory, squashed, out, state, products, moments
         )
@@ -153,20 +174,19 @@ class _Scan(torch.autograd.Function):
         if gradient is None:
             gradient = torch.zeros_like(state)
         steps, number, _, hidden = z.shape
-        normed, width = gain_hh is not None, state.shape[2]
+        normed = gain_hh is not None
         dz, to_memory, kept = _factors(z, memory, squashed, peepholes)
         d_state = state if weight_hr is None else torch.empty_like(state)
         d_squashed = torch.empty_like(out) if normed else out  # of what tanh reads
-        d_products = torch.zeros_like(products) if normed else dz.view(steps, number, 4 * hidden)
+        d_products = torch.empty_like(products) if normed else dz.view(steps, number, 4 * hidden)
         d_memory, d_out = torch.zeros_like(out[0]), torch.empty_like(out[0])
         for step in range(steps - 1, -1, -1):
             arriving = d_out if weight_hr is None else d_state[step]  # (N, R)
+            arriving.copy_(gradient[step])
             if step + 1 < steps:
-                torch.addmm(gradient[step], d_products[step + 1], weight_hh, out=arriving)
-            else:
-                arriving.copy_(gradient[step])
+                _multiply(d_products[step + 1], weight_hh, arriving, add=True)
             if weight_hr is not None:
-                torch.mm(arriving, weight_hr, out=d_out)
+                _multiply(arriving, weight_hr, d_out)
             if normed:
                 torch.mul(d_out, to_memory[step], out=d_squashed[step])
                 d_memory += _norm_gradient(d_squashed[step], memory[step], gain_c, moments[1, :, step])
@@ -181,12 +201,12 @@ class _Scan(torch.autograd.Function):
                 rows = dz[step].view(number, 4 * hidden)
                 d_products[step] = _norm_gradient(rows, products[step], gain_hh, moments[0, :, step])
         d_peepholes = d_weight_hr = d_gain_hh = d_gain_c = d_bias_c = None
-        d_weight_hh = d_products[1:].reshape(-1, 4 * hidden).t() @ state[:-1].reshape(-1, width)  # (4H, R)
+        d_weight_hh = _weight_gradient(d_products[1:], state[:-1], weight_hh)  # (4H, R)
         if peepholes is not None:
             before = torch.einsum("snkh,snh->kh", dz[1:, :, :2], memory[:-1])  # (2, H)
             d_peepholes = torch.cat([before, (dz[:, :, 3] * memory).sum(dim=(0, 1))[None]])  # (3, H)
         if weight_hr is not None:
-            d_weight_hr = d_state.view(-1, width).t() @ out.view(-1, hidden)  # (R, H)
+            d_weight_hr = _weight_gradient(d_state, out, weight_hr)  # (R, H)
         dz = dz.view(steps, number, 4 * hidden)
         if normed:
             d_gain_hh = _gain_gradients(dz, products, gain_hh, moments[0])[0]
