@@ -18,8 +18,15 @@ stage 7 $data/doctor-phones/doctor.json asr doctor $data/{train,dev,test}.jsonl 
     --out $data/doctor-phones "${overrides[@]:1}"  # without the seed, which changes nothing here
 stage 8 $exp/model/SHA256SUMS asr train --threads 1 --config recipes/an4/conf/phones.yaml \
     --train $data/train.jsonl --dev $data/dev.jsonl --out $exp "${overrides[@]}"
-with=(--lm $lm/5gram.safetensors --lexicon $lm/lexicon.txt)
-stage 9 $exp/model/decode.yaml asr decode --tune --model $exp/model "${with[@]}" --manifest $data/dev.jsonl
-stage 10 $exp/decode/test/decode.json asr decode --model $exp/model "${with[@]}" --manifest $data/test.jsonl
-stage 11 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl
+lexicon=(--lexicon $lm/lexicon.txt) heard=$exp/decode/test-spelled
+# By what the training transcripts tell of the order of words, then with how words are spelled beside.
+shared 9 $lm/transcripts.safetensors asr lm train --order 5 --text $data/train.jsonl --out $lm/transcripts.safetensors
+with=(--lm $lm/transcripts.safetensors "${lexicon[@]}")
+stage 10 $exp/model/decode.yaml asr decode --tune --model $exp/model "${with[@]}" --manifest $data/dev.jsonl
+stage 11 $exp/decode/test/decode.json asr decode --model $exp/model "${with[@]}" --manifest $data/test.jsonl
+stage 12 $exp/decode/test/result.json asr score $data/test.jsonl $exp/decode/test/hyp.jsonl
+with=(--lm $lm/5gram.safetensors "${lexicon[@]}")
+stage 13 $exp/model/decode.yaml asr decode --tune --model $exp/model "${with[@]}" --manifest $data/dev.jsonl
+stage 14 $heard/decode.json asr decode --model $exp/model "${with[@]}" --manifest $data/test.jsonl --out $heard
+stage 15 $heard/result.json asr score $data/test.jsonl $heard/hyp.jsonl --against $exp/decode/test/hyp.jsonl
 exit $status

@@ -238,14 +238,17 @@ def test_an4_over_phones_from_the_corpus_to_words(tree: Path, tmp_path: Path) ->
     small += ["train.intermediate=[]"]
     done = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert begun(done.stdout) == list(range(1, 12))
-    result = json.loads((tree / "exp/an4/phones-seed2/decode/test/result.json").read_text())
-    assert (result["system"], result["words"], result["seed"]) == ("beam+lexicon+5gram", 773, 2)
+    assert begun(done.stdout) == list(range(1, 16))
+    decoded, lms = tree / "exp/an4/phones-seed2/decode", ("transcripts", "5gram")
+    for heard, lm in zip(("test", "test-spelled"), lms, strict=True):
+        result = json.loads((decoded / heard / "result.json").read_text())
+        assert (result["system"], result["words"], result["seed"]) == ("beam+lexicon+5gram", 773, 2)
+        assert result["search"]["lm"] == f"exp/an4/lm/{lm}.safetensors"
     known = {line.split()[0] for line in (tree / "exp" / "an4" / "lm" / "lexicon.txt").read_text().splitlines()}
-    hypotheses = (tree / "exp/an4/phones-seed2/decode/test/hyp.jsonl").read_text().splitlines()
+    hypotheses = (decoded / "test" / "hyp.jsonl").read_text().splitlines()
     assert {word for line in hypotheses for word in json.loads(line)["text"].split()} <= known
     again = run(tree, "an4/phones.sh", *small, "--seed", 2, ASR_CORPORA=corpora)
-    assert done_before(again.stdout) == list(range(1, 12))
+    assert done_before(again.stdout) == list(range(1, 16))
 
 
 def test_words_are_spelled_letter_by_letter(tmp_path: Path) -> None:
