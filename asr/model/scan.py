@@ -194,8 +194,8 @@ class _Scan(torch.autograd.Function):
                 d_memory.addcmul_(d_out, to_memory[step])
             if of_memory is not None:
                 d_memory += of_memory[step]
-            dz[step, :, :3] *= d_memory[:, None]
-            dz[step, :, 3] *= d_out
+            dz[step, :, :3].mul_(d_memory[:, None])  # *= would write it once more
+            dz[step, :, 3].mul_(d_out)
             d_memory *= kept[step]
             if normed and step:
                 rows = dz[step].view(number, 4 * hidden)
