@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains small AN4 models that differ from each other in one thing, decodes dev with each, and prints the tables of
-# docs/an4_*.md. It may be stopped and started again at any time: what has a receipt is not repeated. Every run keeps to
-# one core; started once a core, the runs are shared out (by flock, which Linux has).
+# Trains small AN4 models that differ from each other in one thing, decodes dev with each, prints the tables of
+# docs/an4_*.md and draws docs/an4_tables.svg. It may be stopped and started again at any time: what has a receipt is not
+# repeated. Every run keeps to one core; started once a core, the runs are shared out (by flock, which Linux has).
 #
 #   scripts/tables_an4.sh [cells|regularisers|augmentation|encoders]...    default: all of them
 #
@@ -105,3 +105,4 @@ for table in "$@"; do
     python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
     cat "docs/an4_$table.md"
 done
+python scripts/picture_tables.py $receipts docs/an4_*.md > docs/an4_tables.svg

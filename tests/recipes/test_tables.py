@@ -27,6 +27,12 @@ def test_a_table_is_what_its_receipts_give(path: Path) -> None:
     assert printed(RECEIPTS, *names).stdout == text
 
 
+def test_the_picture_is_what_the_receipts_give() -> None:
+    script = [sys.executable, "scripts/picture_tables.py", str(RECEIPTS), *(f"docs/{path.name}" for path in TABLES)]
+    drawn = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert drawn == (ROOT / "docs" / "an4_tables.svg").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def receipts(tmp_path: Path) -> Path:
     """Two systems of two seeds; the second is worse by one word of ten in each."""
