@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,8 +33,9 @@ _SMALL = (*_TINY, "encoder.subsampling.channels=4")
 _EVALUATION = {"dev-clean": 4, "dev-other": 4, "test-clean": 4, "test-other": 2}
 
 
-def _result(folder: Path) -> dict[str, object]:
-    return json.loads((folder / "result.json").read_text())
+def _result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
 
 
 @pytest.mark.slow
@@ -207,7 +209,7 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
 
     done = english()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert begun(done.stdout) == list(range(1, 23))
+    assert begun(done.stdout) == list(range(1, 28))
     data, exp = tree / "data" / "english", tree / "exp" / "english" / "seed1"
     train = read_manifest(data / "train.jsonl")
     assert {one.speaker for one in train} == {"19", "26", "27", "fash", *SPEAKERS}
@@ -224,4 +226,5 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'öl' is not among the lexicon's words"):
         load_model(exp / "packaged", threads=1, hotwords=["öl"])
     assert set(transcriber.transcribe(train[0].audio).text.split()) <= known
-    assert done_before(english().stdout) == list(range(1, 23))
+    assert _result(exp / "decode" / "test-lm")["search"]["lm"] == "exp/lm/librispeech-4gram.safetensors"
+    assert done_before(english().stdout) == list(range(1, 28))
