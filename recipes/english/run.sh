@@ -6,7 +6,7 @@ options="[--text FILE] "
 source "$(dirname "$0")/../stages.sh"
 rest+=(--more-speakers)
 source recipes/librispeech/material.sh
-exp=exp/english/seed$seed large=$lm lm=exp/english/lm.safetensors lexicon=exp/english/lexicon.txt dictionary=$corpora/cmudict
+exp=exp/english/seed$seed lm=exp/english/lm.safetensors lexicon=exp/english/lexicon.txt dictionary=$corpora/cmudict
 overrides=("${overrides[0]}" "tokens.dictionary=$dictionary" "${overrides[@]:1}")
 english=data/english digits=data/english/fsdd
 
@@ -34,15 +34,7 @@ stage 19 "$exp/second/model/SHA256SUMS" "${training[@]}" --out "$exp/second" "${
 third=(seed=$((seed + 100)) train.initial="$exp/second/model" train.learning_rate=0.001 train.chunk_share=0.2  # draws anew
     augment.reverberation_probability=0.1 augment.coloured_noise_probability=0.15 augment.codec_probability=0.15)
 stage 20 "$exp/model/SHA256SUMS" "${training[@]}" --out "$exp" "${again[@]}" "${third[@]}" "${overrides[@]:1}"
-# With all that the books tell, which is too large to come along; and with what comes along.
-books=exp/lm/librispeech-lexicon.txt heard=$exp/decode/test-lm
-lm=$large ngram 21  # for this call alone
-shared 22 $books asr lexicon --dictionary "$dictionary" --g2p exp/g2p/model --lm $large --out $books
-with=(--lm $large --lexicon $books)
-stage 23 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --beam 512 --manifest $data/dev.jsonl
-stage 24 "$heard/decode.json" asr decode --model "$exp/model" "${with[@]}" --manifest $data/test.jsonl --out "$heard"
-stage 25 "$heard/result.json" asr score $data/test.jsonl "$heard/hyp.jsonl"
-with=(--lm $lm --lexicon $lexicon)
-stage 26 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --beam 512 --manifest $data/dev.jsonl
-stage 27 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
+with=(--lm $lm --lexicon $lexicon --beam 512)
+stage 21 "$exp/model/decode.yaml" asr decode --tune --model "$exp/model" "${with[@]}" --manifest $data/dev.jsonl
+stage 22 "$exp/packaged/decode.yaml" asr export --int8 --model "$exp/model" --g2p $small/model --out "$exp/packaged"
 exit $status

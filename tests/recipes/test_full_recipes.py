@@ -207,9 +207,12 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
         given = ("--text", "mine.txt", *options, *_TINY, "train.intermediate=[]", "train.accumulate=1")
         return run(tree, "english", *given, cwd=tmp_path, ASR_CORPORA=corpora)
 
+    early = run(tree, "english/books.sh", "--text", "mine.txt", cwd=tmp_path, ASR_CORPORA=corpora)
+    assert early.returncode == 1
+    assert "run recipes/english/run.sh first" in early.stderr
     done = english()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert begun(done.stdout) == list(range(1, 28))
+    assert begun(done.stdout) == list(range(1, 23))
     data, exp = tree / "data" / "english", tree / "exp" / "english" / "seed1"
     train = read_manifest(data / "train.jsonl")
     assert {one.speaker for one in train} == {"19", "26", "27", "fash", *SPEAKERS}
@@ -226,5 +229,8 @@ def test_the_packaged_english_model(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'öl' is not among the lexicon's words"):
         load_model(exp / "packaged", threads=1, hotwords=["öl"])
     assert set(transcriber.transcribe(train[0].audio).text.split()) <= known
+    assert done_before(english().stdout) == list(range(1, 23))
+    books = run(tree, "english/books.sh", "--text", "mine.txt", cwd=tmp_path, ASR_CORPORA=corpora)
+    assert books.returncode == 0, books.stdout + books.stderr
+    assert (done_before(books.stdout), begun(books.stdout)) == ([*range(1, 7)], [*range(7, 12)])
     assert _result(exp / "decode" / "test-lm")["search"]["lm"] == "exp/lm/librispeech-4gram.safetensors"
-    assert done_before(english().stdout) == list(range(1, 28))
