@@ -57,7 +57,7 @@ def scan_memory(gates: Tensor, recurrence: Recurrence) -> tuple[Tensor, Tensor]:
     """As `scan`, and the memory c behind each step, shape (S, N, H); both in float32, or float64 if the gates are."""
     device, precise = gates.device.type, torch.promote_types(gates.dtype, torch.float32)
     weights = {name: None if one is None else one.to(precise) for name, one in vars(recurrence).items()}
-    if torch.is_autocast_enabled(device):
+    if precise == torch.float32 and torch.is_autocast_enabled(device):
         for name in ("weight_hh", "weight_hr"):
             one = weights[name]
             weights[name] = None if one is None else one.to(torch.get_autocast_dtype(device))
