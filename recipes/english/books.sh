@@ -4,9 +4,9 @@ set -euo pipefail
 options="[--text FILE] "
 source "$(dirname "$0")/../stages.sh"
 model=exp/english/seed$seed/model
-if [ ! -e "$model/SHA256SUMS" ]; then echo "there is no $model: run recipes/english/run.sh first" >&2; exit 1; fi
 rest+=(--more-speakers)
 source recipes/librispeech/material.sh
+if [ ! -e "$model/SHA256SUMS" ]; then echo "there is no $model: run recipes/english/run.sh first" >&2; exit 1; fi
 heard=exp/english/seed$seed/decode/test-lm lexicon=exp/lm/librispeech-lexicon.txt
 
 ngram 7
