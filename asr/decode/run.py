@@ -24,6 +24,8 @@ from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import Recogniser
 from asr.runtime import machine, peak_memory_mb
 
+_TRAINED_ON = ("cpu", "threads", "gpu", "precision", "commit")  # what a model's minutes were measured on
+
 
 def _describe_audio(utterances: list[Utterance], failed: dict[str, str]) -> str | None:
     """The format of the first readable file, which stands for the corpus."""
@@ -149,7 +151,7 @@ def _about(recognisers: Sequence[Recogniser], device: torch.device) -> dict[str,
         "train_minutes": _total([one.get("train_minutes") for one in trained]),
         "train_audio_hours": _alike([one.get("train_audio_hours") for one in trained]),
         "parameters": _total([one.get("parameters") for one in trained]),
-        "train_commit": _alike([one.get("commit") for one in trained]),
+        **{f"train_{key}": _alike([one.get(key) for one in trained]) for key in _TRAINED_ON},
         "config": _alike([one.get("config") for one in trained]),
         "seed": _alike([one.model.config.seed for one in recognisers]),
         "model_sha256": _of_each([one.sha256 for one in recognisers]),

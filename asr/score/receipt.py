@@ -50,6 +50,10 @@ KEYS = (
     "peak_memory_mb",
     "train_minutes",
     "train_audio_hours",
+    "train_cpu",
+    "train_threads",
+    "train_gpu",
+    "train_precision",
     "train_commit",
     "parameters",
     "seed",
@@ -74,6 +78,10 @@ OPTIONAL = (
     "latency",
     "alignment",
     "resample",
+    "train_cpu",
+    "train_threads",
+    "train_gpu",
+    "train_precision",
     *(key for key in KEYS if key.startswith("against")),
 )
 

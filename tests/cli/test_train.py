@@ -217,7 +217,7 @@ def test_from_tones_to_a_verified_receipt(tmp_path: Path) -> None:
     assert "weights averaged over 2 epochs: dev loss" in done.stdout
     done = asr("train", *arguments, "encoder.hidden=20", cwd=tmp_path)
     assert (done.returncode, "is trained already" in done.stdout) == (0, True)
-    assert asr("decode", "--model", out / "model", "--manifest", test, "--threads", 1).returncode == 0
+    assert asr("decode", "--model", out / "model", "--manifest", test, "--threads", 2).returncode == 0
     folder = out / "decode" / "test"
     assert asr("score", test, folder / "hyp.jsonl").returncode == 0
     receipt = json.loads((folder / "result.json").read_text())
@@ -225,6 +225,8 @@ def test_from_tones_to_a_verified_receipt(tmp_path: Path) -> None:
     assert receipt["config"] == f"{tmp_path / 'tiny.yaml'} encoder.hidden=20"
     assert receipt["command"].startswith("asr decode --model ")
     assert receipt["train_minutes"] is not None
+    assert (receipt["threads"], receipt["train_threads"], receipt["train_cpu"]) == (2, 1, receipt["cpu"])
+    assert receipt["train_precision"] in ("float32", "bfloat16")
     assert asr("verify", folder / "result.json", "--threads", 1).returncode == 0
     (folder / "result.json").write_text(json.dumps(receipt | {"insertions": 1}))
     done = asr("verify", folder / "result.json", "--threads", 1)
