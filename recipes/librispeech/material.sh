@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sourced by run.sh, phones.sh and english/run.sh: which recordings train, and the language models of books that nobody reads in them.
+# Sourced by run.sh, phones.sh and those of english: which recordings train, and the language models of books that nobody reads in them.
 text=$corpora/public-domain-books.txt which=
 while [ ${#rest[@]} -gt 0 ]; do
     case ${rest[0]} in
@@ -8,6 +8,10 @@ while [ ${#rest[@]} -gt 0 ]; do
         *) wrong_usage ;;
     esac
 done
+if [ -n "${trained:-}" ] && [ ! -e "$trained/SHA256SUMS" ]; then
+    echo "there is no $trained: run $maker first" >&2
+    exit 1
+fi
 data=data/librispeech lm=exp/lm/librispeech-4gram.safetensors books=exp/lm/librispeech-lstm train=$data/train-clean-5.jsonl
 all=$data/train-clean-100.jsonl
 
