@@ -110,6 +110,12 @@ def test_the_tightest_threshold_that_does_no_harm_is_kept(decoder: BeamDecoder) 
     assert tune(ROWS, REFERENCES, decoder, 1, alone=False).options.beam_threshold == wide
 
 
+def test_no_threshold_is_tried_that_is_looser_than_wished(decoder: BeamDecoder) -> None:
+    trials: list[Trial] = []
+    tune(ROWS, REFERENCES, decoder.with_options(BeamOptions(beam_threshold=8.0)), 1, trials.append)
+    assert {one.options.beam_threshold for one in trials} == {8.0}
+
+
 def test_does_not_depend_on_threads_or_chance(decoder: BeamDecoder) -> None:
     runs: list[list[Trial]] = []
     for threads in (1, 1, 3):

@@ -117,6 +117,15 @@ def test_autocast_keeps_the_numbers_to_its_own_precision(cell: str) -> None:
         assert (gradient - exact).norm() < 0.1 * exact.norm(), name
 
 
+@pytest.mark.parametrize("cell", SCANNED)
+def test_double_precision_stays_what_it_is_under_autocast(cell: str) -> None:
+    layer = _layer(cell, seed=6)
+    x = torch.randn(2, 9, INPUTS, dtype=torch.float64)
+    expected = layer(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(x), expected)
+
+
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell not in ("gru", "rnn")])
 def test_the_forget_gate_starts_open(cell: str) -> None:
     lstm = make_direction(cell, 3, HIDDEN, _width(cell))

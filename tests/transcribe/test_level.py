@@ -53,6 +53,7 @@ def test_the_loudest_speech_so_far_decides() -> None:
 def test_a_model_that_normalises_each_recording_has_no_level() -> None:
     assert training_level(read_config(None, ["features.cmvn=utterance"]), {"speech_level": -40.0}) is None
     assert training_level(read_config(None), {"speech_level": -40.0}) == -40
+    assert training_level(read_config(None), {"speech_level": 0.0}) == 0
     assert training_level(read_config(None), {}) == USUAL
     samples = noise(-80)
     assert Leveller(None, RATE)(samples) is samples
