@@ -102,7 +102,9 @@ for table in "$@"; do
         "$table"
         if [ -n "$elsewhere" ]; then sleep 10; fi  # nothing is left to begin; another core is at its last runs
     done
-    python scripts/table_an4.py $receipts "${names[@]}" > "docs/an4_$table.md"
+    python scripts/table_an4.py $receipts "${names[@]}" > "exp/an4_$table.$$"
+    mv "exp/an4_$table.$$" "docs/an4_$table.md"  # whole, for another core may be reading it
     cat "docs/an4_$table.md"
 done
-python scripts/picture_tables.py $receipts docs/an4_*.md > docs/an4_tables.svg
+python scripts/picture_tables.py $receipts docs/an4_*.md > "exp/an4_tables.$$"
+mv "exp/an4_tables.$$" docs/an4_tables.svg
