@@ -1,10 +1,11 @@
-"""Prints a table of systems that differ from the first in one thing each: scripts/tables_an4.sh calls it.
+"""Prints a table of systems that differ from the first: scripts/tables_an4.sh and scripts/folds_an4.sh call it.
 
     python scripts/table_an4.py RECEIPTS NAME [NAME ...]
 
-RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on. A rate is the mean over the seeds; its
-interval and the paired permutation test draw utterances, each with the errors of all seeds together, since the seeds of
-one system err on the same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are
+RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on, each for all utterances; or fold1.json,
+fold1.trn and so on, each for its part of them. A rate is over all that they hold; its interval and the paired
+permutation test draw utterances, each with the errors of all seeds together, since the seeds of one system err on the
+same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are
 worth no more than the first, one will be.
 """
 
@@ -25,23 +26,23 @@ from asr.score.statistics import interval, paired_permutation
 
 @dataclass(frozen=True)
 class System:
-    """Several seeds of one system.
+    """Several seeds, or folds, of one system.
 
     Attributes:
         name: its folder's.
-        receipts: of its seeds.
+        receipts: path → what it holds.
         errors: shape (utterances,), of all seeds together.
         words: shape (utterances,), as often.
     """
 
     name: str
-    receipts: list[dict[str, Any]]
+    receipts: dict[Path, dict[str, Any]]
     errors: np.ndarray
     words: np.ndarray
 
     @property
     def rate(self) -> float:
-        """Mean WER over the seeds [%]."""
+        """WER over all of them [%]."""
         return 100 * self.errors.sum() / self.words.sum()
 
 
@@ -52,33 +53,35 @@ def read_trn(path: Path) -> dict[str, list[str]]:
 
 def load_system(folder: Path, references: dict[str, list[str]]) -> System:
     """Reads the receipts and the hypotheses beside them, which must agree with each other."""
-    receipts, errors = [], []
-    for path in sorted(folder.glob("seed*.json")):
+    receipts = {}
+    errors, words = dict.fromkeys(references, 0), dict.fromkeys(references, 0)
+    for path in sorted(folder.glob("*[0-9].json")):
         receipt = json.loads(path.read_text(encoding="utf-8"))
         said = read_trn(path.with_suffix(".trn"))
-        counts = count_pairs(list(references.values()), [said[name] for name in references])
-        errors.append(counts[:, 1:].sum(axis=1))
-        if errors[-1].sum() != sum(receipt[kind] for kind in ("substitutions", "deletions", "insertions")):
+        counts = count_pairs([references[name] for name in said], list(said.values()))[:, 1:].sum(axis=1)
+        if counts.sum() != sum(receipt[kind] for kind in ("substitutions", "deletions", "insertions")):
             raise SystemExit(f"{path}: counts other errors than its hypotheses hold")
-        receipts.append(receipt)
+        for name, count in zip(said, counts, strict=True):
+            errors[name] += count
+            words[name] += len(references[name])
+        receipts[path] = receipt
     if not receipts:
-        raise SystemExit(f"{folder}: holds no receipts; scripts/tables_an4.sh makes them")
-    words = np.array([len(words) for words in references.values()]) * len(receipts)
-    return System(folder.name, receipts, np.sum(errors, axis=0), words)
+        raise SystemExit(f"{folder}: holds no receipts; scripts/tables_an4.sh and scripts/folds_an4.sh make them")
+    return System(folder.name, receipts, np.array([*errors.values()]), np.array([*words.values()]))
 
 
 def changed(system: System, base: System) -> str:
     """The overrides that the base does not have."""
-    mine, theirs = (one.receipts[0]["config"].split() for one in (system, base))
-    return " ".join(f"`{override}`" for override in mine if override not in theirs)
+    mine, theirs = (next(iter(one.receipts.values()))["config"].split() for one in (system, base))
+    return " ".join(f"`{override}`" for override in mine if "=" in override and override not in theirs)
 
 
 def row(system: System, base: System, receipts: Path) -> str:
     """One line of the table."""
     bounds = interval(system.errors, system.words, seed=1)
     around = f"{100 * (bounds.low or 0):.2f}–{100 * (bounds.high or 0):.2f}"
-    seeds = " / ".join(
-        f"[{one['wer']:.2f}](../{receipts}/{system.name}/seed{one['seed']}.json)" for one in system.receipts
+    each = " / ".join(
+        f"[{one['wer']:.2f}](../{receipts}/{system.name}/{path.name})" for path, one in system.receipts.items()
     )
     difference, p_value = "", ""
     if system is not base:
@@ -88,10 +91,10 @@ def row(system: System, base: System, receipts: Path) -> str:
     cells = [
         system.name,
         changed(system, base),
-        f"{system.receipts[0]['parameters']:,}",
+        f"{next(iter(system.receipts.values()))['parameters']:,}",
         f"{system.rate:.2f} %",
         around,
-        seeds,
+        each,
         difference,
         p_value,
     ]
@@ -102,8 +105,10 @@ def table(receipts: Path, names: list[str]) -> str:
     """The table of the systems called so, the first of which the others are held against."""
     references = read_trn(receipts / "ref.trn")
     systems = [load_system(receipts / name, references) for name in names]
+    parts = [path.stem for path in systems[0].receipts]  # seed1, seed2
+    each = f"{parts[0].rstrip('0123456789')}s {' / '.join(part.lstrip('foldse') for part in parts)}"
     lines = [
-        "| system | changed | parameters | WER on dev | 95 % interval | seeds 1 / 2 | difference | p |",
+        f"| system | changed | parameters | WER on dev | 95 % interval | {each} | difference | p |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(row(system, systems[0], receipts) for system in systems),
     ]

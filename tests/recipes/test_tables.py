@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECEIPTS = Path("recipes/an4/results/tables")
 TABLES = sorted(ROOT.glob("docs/an4_*.md"))
+FOLDS = ROOT / "docs" / "folds_an4.md"
 
 
 def printed(receipts: Path, *names: str) -> subprocess.CompletedProcess[str]:
@@ -19,12 +20,12 @@ def printed(receipts: Path, *names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*TABLES, FOLDS], ids=lambda path: path.stem)
 def test_a_table_is_what_its_receipts_give(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][2:]
     assert len(names) > 1
-    assert printed(RECEIPTS, *names).stdout == text
+    assert printed(Path("recipes/an4/results/folds") if path == FOLDS else RECEIPTS, *names).stdout == text
 
 
 def test_the_picture_is_what_the_receipts_give() -> None:
@@ -72,3 +73,21 @@ def test_a_system_without_receipts_is_named(receipts: Path) -> None:
     done = printed(receipts, "base", "missing")
     assert done.returncode == 1
     assert "missing" in done.stderr
+
+
+def test_folds_are_parts_of_what_is_said(receipts: Path) -> None:
+    for name in ("base", "worse"):
+        for fold, numbers in ((1, (0, 1)), (2, (2, 3, 4, 5))):
+            old = receipts / name / f"seed{fold}"
+            lines = old.with_suffix(".trn").read_text().splitlines()
+            new = receipts / name / f"fold{fold}"
+            new.with_suffix(".trn").write_text("\n".join(lines[number] for number in numbers) + "\n")
+            receipt = json.loads(old.with_suffix(".json").read_text())
+            receipt |= {"substitutions": len(numbers) if name == "worse" else 0, "seed": 1}
+            new.with_suffix(".json").write_text(json.dumps(receipt))
+            old.with_suffix(".json").unlink()
+    head, _, base, worse = printed(receipts, "base", "worse").stdout.splitlines()
+    assert "folds 1 / 2" in head
+    assert "worse/fold2.json" in worse
+    assert [line.split("|")[4].strip() for line in (base, worse)] == ["0.00 %", "10.00 %"]
+    assert float(worse.split("|")[8]) == pytest.approx(2 / 2**6, abs=0.01)
