@@ -53,10 +53,10 @@ if [ $# -gt 0 ]; then
         exec {lock}>&-
     done
 else
-    cat $receipts/ref[12].trn > $receipts/ref.trn
     names=(third)  # scripts/folds_an4.yaml as it is
-    for folder in "$receipts"/*/; do
-        if [ "$(basename "$folder")" != third ]; then names+=("$(basename "$folder")"); fi
+    for done in "$receipts"/*/fold2.json; do
+        name=$(basename "$(dirname "$done")")
+        if [ "$name" != third ] && [ -e "$receipts/$name/fold1.json" ]; then names+=("$name"); fi
     done
     python scripts/table_an4.py $receipts "${names[@]}"
 fi

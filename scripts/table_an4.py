@@ -2,11 +2,11 @@
 
     python scripts/table_an4.py RECEIPTS NAME [NAME ...]
 
-RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on, each for all utterances; or fold1.json,
-fold1.trn and so on, each for its part of them. A rate is over all that they hold; its interval and the paired
-permutation test draw utterances, each with the errors of all seeds together, since the seeds of one system err on the
-same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that are
-worth no more than the first, one will be.
+RECEIPTS holds ref.trn, and RECEIPTS/NAME seed1.json, seed1.trn and so on, each for all utterances; or ref1.trn,
+ref2.trn and fold1.json, fold1.trn and so on, each for its part of them. A rate is over all that they hold; its
+interval and the paired permutation test draw utterances, each with the errors of all seeds together, since the seeds
+of one system err on the same utterances. A difference is bold where that test gives p < 0.05: of twenty systems that
+are worth no more than the first, one will be.
 """
 
 from __future__ import annotations
@@ -103,10 +103,14 @@ def row(system: System, base: System, receipts: Path) -> str:
 
 def table(receipts: Path, names: list[str]) -> str:
     """The table of the systems called so, the first of which the others are held against."""
-    references = read_trn(receipts / "ref.trn")
+    references = {name: words for path in sorted(receipts.glob("ref*.trn")) for name, words in read_trn(path).items()}
     systems = [load_system(receipts / name, references) for name in names]
+    for system in systems:
+        if not np.array_equal(system.words, systems[0].words):
+            raise SystemExit(f"{receipts / system.name}: holds other seeds or folds than {systems[0].name}")
     parts = [path.stem for path in systems[0].receipts]  # seed1, seed2
-    each = f"{parts[0].rstrip('0123456789')}s {' / '.join(part.lstrip('foldse') for part in parts)}"
+    kind = parts[0].rstrip("0123456789")
+    each = f"{kind}s {' / '.join(part.removeprefix(kind) for part in parts)}"
     lines = [
         f"| system | changed | parameters | WER on dev | 95 % interval | {each} | difference | p |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -14,6 +14,7 @@ from asr.score.report import percent, upper_percent
 from asr.score.result import Comparison, Result
 from asr.text import normaliser
 
+_TRAINED_ON = ("train_cpu", "train_threads", "train_gpu", "train_precision")
 KEYS = (
     "corpus",
     "split",
@@ -50,10 +51,7 @@ KEYS = (
     "peak_memory_mb",
     "train_minutes",
     "train_audio_hours",
-    "train_cpu",
-    "train_threads",
-    "train_gpu",
-    "train_precision",
+    *_TRAINED_ON,
     "train_commit",
     "parameters",
     "seed",
@@ -78,10 +76,7 @@ OPTIONAL = (
     "latency",
     "alignment",
     "resample",
-    "train_cpu",
-    "train_threads",
-    "train_gpu",
-    "train_precision",
+    *_TRAINED_ON,
     *(key for key in KEYS if key.startswith("against")),
 )
 

@@ -69,6 +69,13 @@ def test_a_receipt_that_its_hypotheses_belie_is_refused(receipts: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_system_that_lacks_a_seed_is_not_compared(receipts: Path) -> None:
+    (receipts / "worse" / "seed2.json").unlink()
+    done = printed(receipts, "base", "worse")
+    assert done.returncode == 1
+    assert "worse: holds other seeds or folds than base" in done.stderr
+
+
 def test_a_system_without_receipts_is_named(receipts: Path) -> None:
     done = printed(receipts, "base", "missing")
     assert done.returncode == 1
