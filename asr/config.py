@@ -33,6 +33,9 @@ class FeatureConfig(Strict):
     preemphasis: float = Field(0.97, ge=0, le=1)
     dither: float = Field(0.0, ge=0, description="standard deviation of added noise, on the scale of 16-bit samples")
     snip_edges: bool = Field(True, description="only frames that lie wholly inside the signal")
+    floor: float | None = Field(
+        None, gt=0, le=100, description="[dB] below each band's mean power in a recording, added to it as an even noise"
+    )
     deltas: Literal[0, 1, 2] = Field(0, description="append this many orders of differences")
     cmvn: Literal["none", "utterance", "speaker", "global"] = Field(
         "global", description="mean and variance normalisation; global is what streaming and transcription need"
@@ -42,6 +45,8 @@ class FeatureConfig(Strict):
     def _consistent(self) -> FeatureConfig:
         if self.kind == "mfcc" and self.cepstra > self.mels:
             raise ValueError(f"cepstra ({self.cepstra}) cannot exceed mels ({self.mels})")
+        if self.kind == "mfcc" and self.floor is not None:
+            raise ValueError("floor is a power of mel bands, and kind=mfcc has none: leave it at null")
         nyquist = self.rate / 2
         high = self.band[1]
         if not self.low_frequency < high <= nyquist:
@@ -284,6 +289,7 @@ class Config(Strict):
         features, encoder, front = self.features, self.encoder, self.encoder.subsampling.kind
         reasons = [
             (features.cmvn not in ("global", "none"), f"features.cmvn={features.cmvn} needs all of a recording"),
+            (features.floor is not None, "features.floor lies below the mean power of all of a recording"),
             (features.deltas, "features.deltas look at the frames beside each"),
             (
                 not features.snip_edges,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
@@ -183,12 +184,14 @@ def test_number_of_frames_is_known_beforehand(samples: int, snip_edges: bool, sh
     kind=st.sampled_from(["fbank", "mfcc"]),
     deltas=st.sampled_from([0, 1, 2]),
     cmvn=st.sampled_from(["none", "utterance", "global", "speaker"]),
+    floor=st.sampled_from([None, 20.0]),
     padding=st.integers(0, 3000),
 )
 def test_padding_changes_nothing(
-    lengths: list[int], snip_edges: bool, kind: str, deltas: int, cmvn: str, padding: int
+    lengths: list[int], snip_edges: bool, kind: str, deltas: int, cmvn: str, floor: float | None, padding: int
 ) -> None:
-    features = front_end(rate=8000, mels=20, kind=kind, snip_edges=snip_edges, deltas=deltas, cmvn=cmvn)
+    floor = floor if kind == "fbank" else None
+    features = front_end(rate=8000, mels=20, kind=kind, snip_edges=snip_edges, deltas=deltas, cmvn=cmvn, floor=floor)
     if cmvn == "global":
         features.set_global(torch.linspace(-1, 9, features.dimension), torch.linspace(0.3, 3, features.dimension))
     statistics = torch.rand(len(lengths), 2, features.dimension) + 0.5 if cmvn == "speaker" else None
@@ -291,6 +294,31 @@ def test_autocast_and_bfloat16_models_change_nothing() -> None:
     features.to(torch.bfloat16)
     assert torch.equal(extract(features, waveform), expected)
     assert expected.dtype == torch.float32
+
+
+def test_a_floor_adds_to_every_band_what_lies_so_far_below_its_mean() -> None:
+    waveform = noise(16000) * torch.linspace(0, 1, 16000) ** 4
+    plain, lifted = extract(front_end(), waveform).double(), extract(front_end(floor=13.0), waveform).double()
+    expected = (plain.exp() + 10**-1.3 * plain.exp().mean(0)).log()
+    torch.testing.assert_close(lifted, expected, atol=1e-5, rtol=0)
+    assert extract(front_end(floor=13.0, deltas=1), waveform)[:, :80].equal(lifted.float())
+
+
+def test_a_floor_drowns_what_one_microphone_hears_more_than_another() -> None:
+    speech = torch.zeros(16000)
+    speech[8000:] = noise(8000)
+    faint, hiss = (speech + level * noise(16000, 1) for level in (1e-4, 1e-2))
+    apart, lifted = (
+        (extract(front_end(floor=floor), faint) - extract(front_end(floor=floor), hiss)).abs().max()
+        for floor in (None, 20.0)
+    )
+    assert apart > 8
+    assert lifted < apart / 20
+
+
+def test_cepstra_have_no_floor() -> None:
+    with pytest.raises(ValidationError, match="floor is a power of mel bands, and kind=mfcc has none"):
+        FeatureConfig(kind="mfcc", floor=20.0)
 
 
 def test_utterance_normalisation() -> None:

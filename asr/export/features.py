@@ -49,8 +49,8 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     steps = _frames(graph, features, graph.size(waveforms, 1))
     if not config.snip_edges:
         waveforms = _reflected(graph, features, waveforms, lengths, steps)
-    x = _static(graph, features, waveforms, steps)
     own = inside(graph, frames, steps)
+    x = _static(graph, features, waveforms, steps, own, frames)
     if config.deltas:
         x = graph.op("Concat", x, *_differences(graph, config.deltas, x, frames, steps), axis=2)
     if config.cmvn == "utterance":
@@ -78,24 +78,28 @@ def _reflected(graph: Graph, features: Features, waveforms: str, lengths: str, s
     return graph.op("GatherElements", waveforms, index, axis=1)
 
 
-def _static(graph: Graph, features: Features, waveforms: str, steps: str) -> str:
+def _static(graph: Graph, features: Features, waveforms: str, steps: str, own: str, frames: str) -> str:
     """Every frame of log-mel energies or cepstra, without differences. (N, samples) → (N, T, F)."""
     config = features.config
     before = graph.op("Mul", graph.op("Pad", waveforms, row(0, 1, 0, -1)), real(config.preemphasis))
     emphasised = graph.op("Sub", waveforms, before)  # (N, samples)
-    frames = _Framing(graph, features, steps)
+    framing = _Framing(graph, features, steps)
     mean = _means(graph, features, waveforms)
     offset = graph.op("Mul", mean, real(1 - config.preemphasis))
-    centred = graph.op("Sub", frames.cut(emphasised), offset)  # (N, T, frame_samples)
+    centred = graph.op("Sub", framing.cut(emphasised), offset)  # (N, T, frame_samples)
     spectrum = graph.op("MatMul", centred, _fourier(graph, features))  # (N, T, fft): real parts, then imaginary ones
     more = int(config.kind == "mfcc")  # the energy
     spare = -(config.mels + more) % _ALIKE
     bands = np.pad(real(features.filterbank), ((0, 0), (0, spare)))
     both = graph.op("Concat", bands, bands, axis=0)  # adds the squares of real and imaginary parts
     powers = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), both)
+    if config.floor is not None:
+        powers = graph.op("Max", powers, real(EPSILON))
+        mean = _mean(graph, mask(graph, powers, own), frames)
+        powers = graph.op("Add", powers, graph.op("Mul", mean, real(10 ** (-config.floor / 10))))
     if config.kind == "fbank":
         return graph.op("Slice", _logarithms(graph, powers), row(0), row(config.mels), row(2))
-    steady = graph.op("Sub", frames.cut(waveforms), mean)  # (N, T, frame_samples)
+    steady = graph.op("Sub", framing.cut(waveforms), mean)  # (N, T, frame_samples)
     energy = graph.op("GlobalAveragePool", graph.op("Mul", steady, steady))  # (N, T, 1)
     energy = graph.op("Mul", energy, real(features.frame_samples * FULL_SCALE**2))
     cepstral = np.zeros((1 + config.mels + spare, config.cepstra), np.float32)
@@ -166,13 +170,14 @@ def _differences(graph: Graph, order: int, x: str, frames: str, steps: str) -> l
 
 def _normalise_each(graph: Graph, x: str, own: str, frames: str) -> str:
     """Each utterance by its own frames. (N, T, F), zero behind its end → (N, T, F), anything there."""
-    count = graph.op("Cast", graph.op("Max", frames, integer(1)), to=TensorProto.FLOAT)
-    count = graph.op("Unsqueeze", count, row(1, 2))  # (N, 1, 1)
-
-    def mean(values: str) -> str:  # frame after frame, so that zeros behind the end change nothing
-        sums = graph.op("CumSum", values, integer(1))
-        return graph.op("Div", graph.op("Slice", sums, row(-1), row(2**62), row(1)), count)  # (N, 1, F)
-
-    centred = mask(graph, graph.op("Sub", x, mean(x)), own)
-    deviation = graph.op("Sqrt", mean(graph.op("Mul", centred, centred)))
+    centred = mask(graph, graph.op("Sub", x, _mean(graph, x, frames)), own)
+    deviation = graph.op("Sqrt", _mean(graph, graph.op("Mul", centred, centred), frames))
     return graph.op("Div", centred, graph.op("Max", deviation, real(DEVIATION_FLOOR)))
+
+
+def _mean(graph: Graph, x: str, frames: str) -> str:
+    """Over each utterance's own frames, one after another, so that zeros behind the end change nothing. → (N, 1, F)."""
+    count = graph.op("Cast", graph.op("Max", frames, integer(1)), to=TensorProto.FLOAT)
+    sums = graph.op("CumSum", x, integer(1))
+    last = graph.op("Slice", sums, row(-1), row(2**62), row(1))
+    return graph.op("Div", last, graph.op("Unsqueeze", count, row(1, 2)))

@@ -47,6 +47,7 @@ def configs(draw: st.DrawFn) -> Config:
         f"features.cepstra={draw(st.sampled_from([1, 2, 13]))}",
         f"features.deltas={draw(st.sampled_from([0, 1, 2]))}",
         f"features.cmvn={draw(st.sampled_from(['none', 'global', 'utterance']))}",
+        *(["features.floor=15"] if features == "fbank" and draw(st.booleans()) else []),
         f"features.snip_edges={str(draw(st.booleans())).lower()}",
         f"features.preemphasis={draw(st.sampled_from([0, 0.97, 1]))}",
         f"features.frame_length={draw(st.sampled_from([25, 20.1, 32]))}",
@@ -165,6 +166,7 @@ def test_int8_is_the_same_in_every_batch_where_states_reach_the_ends_of_their_ra
         ["features.kind=mfcc", "features.cepstra=1", "features.mels=23", "features.preemphasis=0"],
         ["features.kind=mfcc", "features.cepstra=13", "features.mels=23", "features.deltas=2"],
         ["features.cmvn=utterance", "features.deltas=1", "features.snip_edges=false"],
+        ["features.floor=20"],
     ],
 )
 def test_features_are_the_same_to_the_bit_in_every_batch(overrides: list[str]) -> None:

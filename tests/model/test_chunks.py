@@ -213,6 +213,7 @@ def test_a_latency_is_divided_in_halves() -> None:
     [
         ("features.cmvn=utterance", "features.cmvn=utterance needs all of a recording"),
         ("features.deltas=1", "features.deltas look at the frames beside each"),
+        ("features.floor=20", "features.floor lies below the mean power of all of a recording"),
         ("features.snip_edges=false", "features.snip_edges=false invents what lies beyond a recording's ends"),
         ("encoder.subsampling.kind=conv1d", "encoder.subsampling.kind=conv1d looks at the frames beside each"),
         ("encoder.cell=projected", "encoder.cell=projected carries no state from chunk to chunk; lstm, gru and rnn do"),
