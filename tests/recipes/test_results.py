@@ -72,7 +72,8 @@ def test_the_mean_of_the_seeds_is_that_of_their_receipts(page: str) -> None:
 def test_the_means_of_the_speakers_left_out_are_those_of_their_receipts() -> None:
     page = (ROOT / "recipes/fsdd/README.md").read_text()
     means = re.findall(r"^\| mean of the six left out \| (.*? %)", page, re.MULTILINE)
-    assert means == [_mean(f"fsdd/results/{kind}-without-*")[0] for kind in ("greedy", "phones", "phones-first", "connected")]
+    kinds = ("greedy", "phones", "phones-first", "connected")
+    assert means == [_mean(f"fsdd/results/{kind}-without-*")[0] for kind in kinds]
     for page in ("README.md", "RESULTS.md"):
         (row,) = re.findall(r"^\|.*mean of six.*$", (ROOT / page).read_text(), re.MULTILINE)
         assert means[1] in row
