@@ -231,7 +231,7 @@ class Features(nn.Module):
                 features = self._batched(waveforms, lengths.to(waveforms.device), max(counts, default=0))
                 features = _clear_padding(features, frames)
             if self.config.floor is not None:
-                _add_floor(features, frames, self.config.floor)
+                _add_floor(features, counts, self.config.floor)
             if self._deltas:
                 features = torch.cat([features, *self._differences(features, frames)], dim=2)
                 features = _clear_padding(features, frames)
@@ -367,13 +367,13 @@ def _clear_padding(features: Tensor, frames: Tensor) -> Tensor:
     return features.masked_fill_(behind[:, :, None], 0)
 
 
-def _add_floor(features: Tensor, frames: Tensor, decibels: float) -> None:
+def _add_floor(features: Tensor, frames: list[int], decibels: float) -> None:
     """Adds even noise, so many decibels below the mean power of each band of an utterance. (N, T, mels), in place.
 
-    What lies below it, and differs from microphone to microphone, is drowned alike: a simple form of the noise masking
+    What lies below it, and differs from microphone to microphone, is drowned: a simple form of the noise masking
     of Klatt (ICASSP 1976). One by one, as a sum over padding rounds differently.
     """
-    for one, count in zip(features, frames.tolist(), strict=True):
+    for one, count in zip(features, frames, strict=True):
         if count:
             own = one[:count]
             level = own.logsumexp(0) - math.log(count)

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from table_an4 import System, load_system, read_trn
+from table_an4 import System, load_systems
 
 from asr.score.significance import paired_bootstrap
 
@@ -85,7 +85,6 @@ def draw(groups: dict[str, list[tuple[str, float, float, float]]], base: str) ->
 
 if __name__ == "__main__":
     receipts, tables = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
-    references = read_trn(receipts / "ref.trn")
-    loaded = {table: [load_system(receipts / name, references) for name in names_in(table)] for table in tables}
+    loaded = {table: load_systems(receipts, names_in(table)) for table in tables}
     titles = {table: table.stem.partition("_")[2].replace("_", " ") for table in tables}
     print(draw({titles[table]: differences(systems) for table, systems in loaded.items()}, loaded[tables[0]][0].name))

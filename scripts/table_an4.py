@@ -70,6 +70,17 @@ def load_system(folder: Path, references: dict[str, list[str]]) -> System:
     return System(folder.name, receipts, np.array([*errors.values()]), np.array([*words.values()]))
 
 
+def load_systems(receipts: Path, names: list[str]) -> list[System]:
+    """The systems called so; all must hold the same seeds or folds."""
+    references = {name: words for path in sorted(receipts.glob("ref*.trn")) for name, words in read_trn(path).items()}
+    systems = [load_system(receipts / name, references) for name in names]
+    for system in systems:
+        held, wanted = ([path.name for path in one.receipts] for one in (system, systems[0]))
+        if held != wanted or not np.array_equal(system.words, systems[0].words):
+            raise SystemExit(f"{receipts / system.name}: holds other seeds or folds than {systems[0].name}")
+    return systems
+
+
 def changed(system: System, base: System) -> str:
     """The overrides that the base does not have."""
     mine, theirs = (next(iter(one.receipts.values()))["config"].split() for one in (system, base))
@@ -103,11 +114,7 @@ def row(system: System, base: System, receipts: Path) -> str:
 
 def table(receipts: Path, names: list[str]) -> str:
     """The table of the systems called so, the first of which the others are held against."""
-    references = {name: words for path in sorted(receipts.glob("ref*.trn")) for name, words in read_trn(path).items()}
-    systems = [load_system(receipts / name, references) for name in names]
-    for system in systems:
-        if not np.array_equal(system.words, systems[0].words):
-            raise SystemExit(f"{receipts / system.name}: holds other seeds or folds than {systems[0].name}")
+    systems = load_systems(receipts, names)
     parts = [path.stem for path in systems[0].receipts]  # seed1, seed2
     kind = parts[0].rstrip("0123456789")
     each = f"{kind}s {' / '.join(part.removeprefix(kind) for part in parts)}"

@@ -95,8 +95,8 @@ def _static(graph: Graph, features: Features, waveforms: str, steps: str, own: s
     powers = graph.op("MatMul", graph.op("Mul", spectrum, spectrum), both)
     if config.floor is not None:
         powers = graph.op("Max", powers, real(EPSILON))
-        mean = _mean(graph, mask(graph, powers, own), frames)
-        powers = graph.op("Add", powers, graph.op("Mul", mean, real(10 ** (-config.floor / 10))))
+        level = _mean(graph, mask(graph, powers, own), frames)
+        powers = graph.op("Add", powers, graph.op("Mul", level, real(10 ** (-config.floor / 10))))
     if config.kind == "fbank":
         return graph.op("Slice", _logarithms(graph, powers), row(0), row(config.mels), row(2))
     steady = graph.op("Sub", framing.cut(waveforms), mean)  # (N, T, frame_samples)

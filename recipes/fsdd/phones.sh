@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Free Spoken Digit Dataset over phones, for speakers who are not in train: other throats, each speaker normalised by all
-# that he says, and words by a lexicon of the ten digits.
+# Free Spoken Digit Dataset over phones, for speakers who are not in train: other throats, an even floor under
+# each recording, each speaker normalised by all that he says, and words by a lexicon of the ten digits.
 set -euo pipefail
 options="[--leave-out SPEAKER] "
 source "$(dirname "$0")/../stages.sh"
