@@ -63,6 +63,30 @@ def make_folder(folder: Path) -> None:
         raise AsrError(f"{folder}: not a folder that can be written to ({error.strerror or error})") from error
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Makes a folder, and keeps every other process out of it that asks for the same.
+
+    The system lets go of it when the process ends, however that is; a file system that knows no locks keeps nobody out.
+
+    Raises:
+        AsrError: another process works in it; or as `make_folder`.
+    """
+    import fcntl  # Unix has it, and training is all that asks
+
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise AsrError(f"{folder}: another run is at work in it; let it end, or give another --out") from error
+        yield
+    finally:
+        os.close(handle)
+
+
 def read_text(path: Path) -> str:
     """Reads a UTF-8 text file, a byte-order mark allowed.
 

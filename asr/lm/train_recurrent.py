@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from asr.errors import AsrError, UsageError
-from asr.files import make_folder, sha256
+from asr.files import alone_in, sha256
 from asr.lm.recurrent import Perplexity, RecurrentConfig, RecurrentModel, load_recurrent, pad, save_recurrent, score_ids
 from asr.lm.units import EDGE, Units, encode_text, learn_units, read_sentences
 from asr.model.acoustic import load_model
@@ -243,33 +243,33 @@ def train_recurrent(
     Raises:
         AsrError: a text that cannot be used, a run that diverges, a disk that is full.
     """
-    make_folder(out / "checkpoints")
-    units = _make_units(config, text, tokens)
-    fingerprint = _fingerprint(config, text, dev, units)
-    if already_trained(out / "model", lambda model: load_recurrent(model).trained, fingerprint, RecurrentConfig):
-        return out / "model"
-    ids, judge = encode_text(units, text), Judge(units, dev)
-    torch.manual_seed(config.seed)
-    model = RecurrentModel(config, len(units)).to(device)
-    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_fast(device))
-    trainer = LmTrainer(config, model, ids, bfloat16)
-    latest = out / "checkpoints" / "latest.pt"
-    print(
-        f"{model.parameters_count:,} parameters, {len(units):,} units; text {len(ids) - 1:,} units, "
-        f"{np.count_nonzero(ids == EDGE) - 1:,} sentences; dev {judge.words:,} words, {judge.unknown:,} unknown; "
-        f"{'bfloat16' if bfloat16 else 'float32'} on {device}, {torch.get_num_threads()} threads",
-        flush=True,
-    )
-    if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, RecurrentConfig, model, trainer.optimizer)
-        print(f"resuming after step {trainer.progress.step}", flush=True)
-    run(
-        trainer,
-        judge,
-        out / "checkpoints",
-        lambda: save_checkpoint(latest, fingerprint, model, trainer.optimizer, trainer.progress),
-    )
-    return _finish(trainer, judge, units, out, fingerprint, [one.as_posix() for one in (*text, dev)])
+    with alone_in(out):
+        units = _make_units(config, text, tokens)
+        fingerprint = _fingerprint(config, text, dev, units)
+        if already_trained(out / "model", lambda model: load_recurrent(model).trained, fingerprint, RecurrentConfig):
+            return out / "model"
+        ids, judge = encode_text(units, text), Judge(units, dev)
+        torch.manual_seed(config.seed)
+        model = RecurrentModel(config, len(units)).to(device)
+        bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_fast(device))
+        trainer = LmTrainer(config, model, ids, bfloat16)
+        latest = out / "checkpoints" / "latest.pt"
+        print(
+            f"{model.parameters_count:,} parameters, {len(units):,} units; text {len(ids) - 1:,} units, "
+            f"{np.count_nonzero(ids == EDGE) - 1:,} sentences; dev {judge.words:,} words, {judge.unknown:,} unknown; "
+            f"{'bfloat16' if bfloat16 else 'float32'} on {device}, {torch.get_num_threads()} threads",
+            flush=True,
+        )
+        if latest.exists():
+            trainer.progress = load_checkpoint(latest, fingerprint, RecurrentConfig, model, trainer.optimizer)
+            print(f"resuming after step {trainer.progress.step}", flush=True)
+        run(
+            trainer,
+            judge,
+            out / "checkpoints",
+            lambda: save_checkpoint(latest, fingerprint, model, trainer.optimizer, trainer.progress),
+        )
+        return _finish(trainer, judge, units, out, fingerprint, [one.as_posix() for one in (*text, dev)])
 
 
 def _finish(

@@ -20,7 +20,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from asr.errors import AsrError
-from asr.files import make_folder, sha256, write_text
+from asr.files import alone_in, sha256, write_text
 from asr.model.ctc import ctc_loss, required_frames
 from asr.model.folder import save_weights
 from asr.phones.dictionary import Phones, Pronunciations, phone_set, read_dictionary, split
@@ -260,33 +260,34 @@ def train_g2p(config: G2pConfig, dictionary: Path, out: Path, device: torch.devi
     Raises:
         AsrError: a dictionary that cannot be used, a run that diverges, a disk that is full.
     """
-    make_folder(out / "checkpoints")
-    fingerprint = {
-        "config": config_mark(config),
-        "dictionary": sha256(dictionary),
-        THREADS: str(torch.get_num_threads()),
-    }
-    if already_trained(out / "model", lambda model: load_g2p(model).trained, fingerprint, G2pConfig):
-        return out / "model"
-    material = make_material(read_dictionary(dictionary, config.stress), config, str(dictionary))
-    torch.manual_seed(config.seed)
-    model = G2pModel(config, len(material.letters), len(material.phones)).to(device)
-    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_fast(device))
-    trainer = G2pTrainer(config, model, material.train, bfloat16)
-    g2p = G2p(model, material.letters, material.phones, {})
-    print(
-        f"{model.parameters_count:,} parameters, {len(material.letters)} letters, {len(material.phones) - 1} phones; "
-        f"train {len(material.train):,} pronunciations, dev {len(material.dev):,} words, test {len(material.test):,}, "
-        f"left out {material.left_out:,}; {'bfloat16' if bfloat16 else 'float32'} on {device}, "
-        f"{torch.get_num_threads()} threads",
-        flush=True,
-    )
-    latest = out / "checkpoints" / "latest.pt"
-    if latest.exists():
-        trainer.progress = load_checkpoint(latest, fingerprint, G2pConfig, model, trainer.optimizer)
-        print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
-    _run(trainer, g2p, material.dev, out / "checkpoints", fingerprint)
-    return _finish(trainer, g2p, material, dictionary, out, fingerprint)
+    with alone_in(out):
+        fingerprint = {
+            "config": config_mark(config),
+            "dictionary": sha256(dictionary),
+            THREADS: str(torch.get_num_threads()),
+        }
+        if already_trained(out / "model", lambda model: load_g2p(model).trained, fingerprint, G2pConfig):
+            return out / "model"
+        material = make_material(read_dictionary(dictionary, config.stress), config, str(dictionary))
+        torch.manual_seed(config.seed)
+        model = G2pModel(config, len(material.letters), len(material.phones)).to(device)
+        bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_fast(device))
+        trainer = G2pTrainer(config, model, material.train, bfloat16)
+        g2p = G2p(model, material.letters, material.phones, {})
+        print(
+            f"{model.parameters_count:,} parameters, {len(material.letters)} letters, "
+            f"{len(material.phones) - 1} phones; train {len(material.train):,} pronunciations, "
+            f"dev {len(material.dev):,} words, test {len(material.test):,}, "
+            f"left out {material.left_out:,}; {'bfloat16' if bfloat16 else 'float32'} on {device}, "
+            f"{torch.get_num_threads()} threads",
+            flush=True,
+        )
+        latest = out / "checkpoints" / "latest.pt"
+        if latest.exists():
+            trainer.progress = load_checkpoint(latest, fingerprint, G2pConfig, model, trainer.optimizer)
+            print(f"resuming after {trainer.progress.epoch} epochs and {trainer.progress.group} steps", flush=True)
+        _run(trainer, g2p, material.dev, out / "checkpoints", fingerprint)
+        return _finish(trainer, g2p, material, dictionary, out, fingerprint)
 
 
 def _finish(

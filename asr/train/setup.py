@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asr.cmvn import corpus_level, corpus_statistics, speaker_statistics
 from asr.config import Config, TokenConfig
 from asr.errors import AsrError
-from asr.files import make_folder, sha256
+from asr.files import alone_in, sha256
 from asr.latency import Chunking
 from asr.manifest import Utterance, read_manifest
 from asr.model.acoustic import AcousticModel, load_model, save_model
@@ -213,8 +213,23 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
     finished = _already_trained(out / "model", fingerprint)
     if finished is not None:
         return Trained(out / "model", finished["failed"], finished)
-    utterances, judges = read_manifest(train), read_manifest(dev)
-    make_folder(out)
+    manifests = (train, dev)
+    read = read_manifest(train), read_manifest(dev)
+    with alone_in(out):
+        return _train(config, source, manifests, read, out, device, fingerprint)
+
+
+def _train(
+    config: Config,
+    source: str,
+    manifests: tuple[Path, Path],
+    read: tuple[list[Utterance], list[Utterance]],
+    out: Path,
+    device: torch.device,
+    fingerprint: dict[str, str],
+) -> Trained:
+    """The rest of `train_model`, while nobody else trains into ``out``."""
+    utterances, judges = read
     tokenizer, said = _make_tokenizer(config, utterances, judges)
     letters = train_tokenizer(TokenConfig(), [one.text for one in utterances]) if config.train.letters_weight else None
     model = _make_model(config, len(tokenizer), 0 if letters is None else len(letters))
@@ -254,7 +269,7 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         out,
         fingerprint,
         rejected | rejected_dev,
-        (train, dev),
+        manifests,
         source,
         bfloat16,
         said,

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from asr.cli.main import app, run
+from asr.files import alone_in
 from asr.manifest import read_manifest, write_manifest
 from tests.tones import TINY, asr, write_tones
 
@@ -149,6 +150,15 @@ def test_killed_from_outside_it_ends_in_the_same_bytes(
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     _finishes_like(unbroken, manifests, tmp_path)
+
+
+def test_two_trainings_do_not_share_a_folder(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with alone_in(out):
+        done = asr(*_arguments(manifests, out, HARD))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: {out}: another run is at work in it; let it end, or give another --out\n"
+        assert not any(out.iterdir())
 
 
 @pytest.mark.slow

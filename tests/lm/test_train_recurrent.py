@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from asr.cli.lm_recurrent import train_lstm
 from asr.errors import AsrError, UsageError
+from asr.files import alone_in
 from asr.flat_config import parse_flat
 from asr.lm.recurrent import RecurrentConfig, load_recurrent
 from asr.lm.train_recurrent import LmTrainer, spans, stop_early, train_recurrent
@@ -150,6 +151,11 @@ def test_a_finished_run_is_not_trained_again_and_another_is_refused(
     assert "is trained already" in capsys.readouterr().out
     with pytest.raises(AsrError, match=r"trained with another config \(hidden is 25 here, 24 there\); train"):
         _train(tmp_path, hidden=25)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "run"), pytest.raises(AsrError, match="another run is at work in it"):
+        _train(tmp_path)
 
 
 def test_tokens_of_an_acoustic_model(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from asr.errors import AsrError, UsageError
-from asr.files import read_text, sha256, write_text
+from asr.files import alone_in, read_text, sha256, write_text
 from asr.flat_config import parse_flat
 from asr.phones import train_g2p as training
 from asr.phones.dictionary import Pronunciations, read_dictionary, split
@@ -140,6 +140,11 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(
     assert "is trained already" in capsys.readouterr().out
     with pytest.raises(AsrError, match=r"trained with another config \(seed is 2 here, 1 there\); train"):
         train_g2p(config.model_copy(update={"seed": 2}), dictionary, tmp_path / "parts", CPU)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "run"), pytest.raises(AsrError, match="another run is at work in it"):
+        train_g2p(G2pConfig(**EXACT), _dictionary(tmp_path, 300), tmp_path / "run", CPU)
 
 
 @pytest.mark.parametrize("option", ["layers=2", "frames=5", "stress=true", "rare=0", "precision=bfloat16"])
