@@ -65,9 +65,10 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Makes a folder, and keeps every other process out of it that asks for the same.
+    """Makes a folder, and keeps every other process of this machine out of it that asks for the same.
 
-    The system lets go of it when the process ends, however that is; a file system that knows no locks keeps nobody out.
+    The system lets go of it when the process ends, however that is. Another machine that shares the folder over a
+    network may not be kept out.
 
     Raises:
         AsrError: another process works in it; or as `make_folder`.
@@ -75,9 +76,12 @@ def alone_in(folder: Path) -> Iterator[None]:
     import fcntl  # Unix has it, and training is all that asks
 
     make_folder(folder)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise AsrError(f"{folder}: not a folder that can be read ({error.strerror or error})") from error
+    try:
+        with contextlib.suppress(OSError):  # of a file system that knows no locks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

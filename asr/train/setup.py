@@ -210,12 +210,12 @@ def train_model(config: Config, source: str, train: Path, dev: Path, out: Path, 
         AsrError: a manifest that cannot be used, too little memory, a run that diverges, a disk that is full.
     """
     fingerprint = _fingerprint(config, train, dev)
-    finished = _already_trained(out / "model", fingerprint)
-    if finished is not None:
-        return Trained(out / "model", finished["failed"], finished)
     manifests = (train, dev)
     read = read_manifest(train), read_manifest(dev)
     with alone_in(out):
+        finished = _already_trained(out / "model", fingerprint)
+        if finished is not None:
+            return Trained(out / "model", finished["failed"], finished)
         return _train(config, source, manifests, read, out, device, fingerprint)
 
 
@@ -228,7 +228,7 @@ def _train(
     device: torch.device,
     fingerprint: dict[str, str],
 ) -> Trained:
-    """The rest of `train_model`, while nobody else trains into ``out``."""
+    """The rest of `train_model`, of a run that is not finished, while nobody else trains into ``out``."""
     utterances, judges = read
     tokenizer, said = _make_tokenizer(config, utterances, judges)
     letters = train_tokenizer(TokenConfig(), [one.text for one in utterances]) if config.train.letters_weight else None

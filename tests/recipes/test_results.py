@@ -71,6 +71,14 @@ def test_the_mean_of_the_seeds_is_that_of_their_receipts(page: str) -> None:
         assert interval in quoted
 
 
+@pytest.mark.parametrize("page", ["RESULTS.md", "recipes/an4/README.md"])
+def test_the_mean_of_an_earlier_setting_is_that_of_its_receipts(page: str) -> None:
+    (quoted,) = re.findall(r"^\|.*mean (?:of its five|\().*$", (ROOT / page).read_text(), re.MULTILINE)
+    rate, interval = _mean("an4/results/phones-second-seed[1-5]")
+    assert rate in quoted
+    assert interval in quoted
+
+
 def test_the_means_of_the_speakers_left_out_are_those_of_their_receipts() -> None:
     page = (ROOT / "recipes/fsdd/README.md").read_text()
     means = re.findall(r"^\| mean of the six left out \| (.*? %)", page, re.MULTILINE)
